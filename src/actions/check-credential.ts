@@ -1,0 +1,63 @@
+// Is this token good at this tool, now? The one question behind introspection and forward-auth (S14).
+// What is not live in the store is inactive, however well it is signed.
+
+import { judgeCredential } from '../core/judge.ts'
+import { CLOCK_SKEW_SECONDS } from '../core/limits.ts'
+import { type Credential, type Grant, keyOf, type Session } from '../core/model.ts'
+import { type Problem, problem } from '../core/problem.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { staleView, type VerifyToken } from './authenticate-session.ts'
+import { readApprovers } from './grants.ts'
+import { worldFrom, worldKeys } from './load-world.ts'
+import type { Deps } from './ports.ts'
+
+export type Checked = {
+  readonly credential: Credential
+  readonly session: Session
+  readonly grant: Grant
+  /** The judged end: what the tool is told, never later than the token's own exp. */
+  readonly endsAt: number
+  readonly claims: Readonly<Record<string, unknown>>
+}
+
+const inactive = (detail: string) => err(problem('unauthenticated', 'This token is not active.', { detail }))
+
+/** `tool` is the one whose verifier asks: a token for another is inactive to it. */
+export async function checkCredential(
+  deps: Deps,
+  verify: VerifyToken,
+  tool: string,
+  token: string,
+): Promise<Result<Checked, Problem>> {
+  const claims = await verify(token)
+  if (claims === null) return inactive('not a token of ours')
+  const { jti, sub, sid, grant_id: grantId, aud } = claims
+  if (typeof jti !== 'string' || typeof sub !== 'string' || typeof sid !== 'string' || typeof grantId !== 'string')
+    return inactive('not a tool credential')
+  if (!deps.store.fresh()) return err(staleView())
+  const snapshot = await deps.store.read([
+    ...worldKeys(sub, tool),
+    keyOf('credential', jti),
+    keyOf('session', sid),
+    keyOf('grant', grantId),
+  ])
+  const credential = snapshot.get('credential', jti)
+  const session = snapshot.get('session', sid)
+  const grant = snapshot.get('grant', grantId)
+  if (credential === undefined || session === undefined || grant === undefined) return inactive('unknown jti')
+  if (
+    credential.tool !== tool ||
+    credential.resource !== aud ||
+    credential.agent !== sub ||
+    credential.session !== sid ||
+    credential.grant !== grantId
+  )
+    return inactive('for another tool, or altered')
+  const now = deps.clock.now()
+  if (now < deps.store.highestTime() - CLOCK_SKEW_SECONDS * 1000) return err(staleView())
+  const world = worldFrom(snapshot, now, sub, tool)
+  const approvers = await readApprovers(deps.store, grant.approvers)
+  const judged = judgeCredential(world, credential, session, grant, approvers)
+  if (!judged.ok) return judged
+  return ok({ credential, session, grant, endsAt: judged.value.endsAt, claims })
+}

@@ -1,0 +1,110 @@
+// What each tool's side must still confirm before "revoked" may be said (S15). It only counts and predicts:
+// it never marks a row and never says that something is dead which a verifier could still accept.
+
+import type { VerifiedBy } from '../core/manifest.ts'
+import type { Confirmation, Credential, Instant } from '../core/model.ts'
+import { sliceId } from '../core/slice.ts'
+import type { Deps, Where } from './ports.ts'
+
+/** Which credentials an act takes; an empty filter is everything. Several filters are united. */
+export type CredentialFilter = Pick<Where, 'agent' | 'tool' | 'session' | 'grant'>
+
+/** How a tool verifies our tokens: of the tool's slice in force, or of the one that just went away. */
+export type Verifying = { readonly verifiedBy: VerifiedBy; readonly leewaySeconds: number }
+
+/** Of a tool of which nothing is known any more: the slowest way. */
+const UNKNOWN_TOOL: Verifying = { verifiedBy: 'alone', leewaySeconds: 60 }
+/** No leeway is longer: a credential that expired before this can be accepted nowhere. */
+const LONGEST_LEEWAY_MS = 3_600_000
+const ASKS_MS = 5_000
+const GUARD_MS = 15_000
+const ALONE_MS = 5_000
+const PAGE = 500
+
+/**
+ * Confirmations per tool for the credentials that `filters` take at `at`, sorted by tool. Tools that ask at each call
+ * are confirmed at once; tools without a credential that anyone could still accept are left out.
+ * `known` gives the tools whose slice changes in the same act, as they were before it.
+ */
+export async function confirmationsFor(
+  deps: Pick<Deps, 'store'>,
+  at: Instant,
+  filters: readonly CredentialFilter[],
+  known: ReadonlyMap<string, Verifying> = new Map(),
+): Promise<readonly Confirmation[]> {
+  const credentials = await credentialsTaken(deps, at, filters)
+  const tools = [...new Set(credentials.map((credential) => credential.tool))]
+  return confirmationsOf(credentials, await verifyingOf(deps, tools, known), at)
+}
+
+/** The issued credentials that `filters` name and that some verifier could still accept, each once. */
+export async function credentialsTaken(
+  deps: Pick<Deps, 'store'>,
+  at: Instant,
+  filters: readonly CredentialFilter[],
+): Promise<readonly Credential[]> {
+  const taken = new Map<string, Credential>()
+  for (const filter of filters) {
+    let after: string | null = null
+    do {
+      const page: { rows: readonly Credential[]; next: string | null } = await deps.store.list({
+        kind: 'credential',
+        where: { ...filter, state: 'issued', expiresAfter: at - LONGEST_LEEWAY_MS },
+        limit: PAGE,
+        ...(after === null ? {} : { after }),
+      })
+      for (const row of page.rows) taken.set(row.id, row)
+      after = page.next
+    } while (after !== null)
+  }
+  return [...taken.values()]
+}
+
+/** How each tool verifies: `known` first, then its slice in force, then the one that is gone, then the slowest way. */
+export async function verifyingOf(
+  deps: Pick<Deps, 'store'>,
+  tools: readonly string[],
+  known: ReadonlyMap<string, Verifying> = new Map(),
+): Promise<ReadonlyMap<string, Verifying>> {
+  const verifying = new Map<string, Verifying>()
+  const unknown = tools.filter((tool) => !known.has(tool))
+  const snapshot =
+    unknown.length > 0 ? await deps.store.read(unknown.map((tool) => `slice/${sliceId.tool(tool)}` as const)) : null
+  for (const tool of tools) {
+    const slice = snapshot?.get('slice', sliceId.tool(tool))
+    const value = slice?.value ?? slice?.resumable?.value
+    verifying.set(tool, known.get(tool) ?? (value?.of === 'tool' ? value.token : UNKNOWN_TOOL))
+  }
+  return verifying
+}
+
+/** Pure part: one confirmation a tool. A credential counts while `expiresAt` + leeway is not over. */
+export function confirmationsOf(
+  credentials: readonly Credential[],
+  verifying: ReadonlyMap<string, Verifying>,
+  at: Instant,
+): readonly Confirmation[] {
+  const byTool = new Map<string, { count: number; deadAt: Instant; how: Verifying }>()
+  for (const credential of credentials) {
+    const how = verifying.get(credential.tool) ?? UNKNOWN_TOOL
+    const deadAt = credential.expiresAt + how.leewaySeconds * 1000
+    if (deadAt <= at) continue
+    const before = byTool.get(credential.tool)
+    byTool.set(credential.tool, { count: (before?.count ?? 0) + 1, deadAt: Math.max(before?.deadAt ?? 0, deadAt), how })
+  }
+  return [...byTool]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([tool, { count, deadAt, how }]) => ({
+      tool,
+      verifiedBy: how.verifiedBy,
+      credentials: count,
+      deadAt,
+      deadline: how.verifiedBy === 'alone' ? deadAt + ALONE_MS : at + (how.verifiedBy === 'guard' ? GUARD_MS : ASKS_MS),
+      confirmedAt: how.verifiedBy === 'asks' ? at : null,
+      how: how.verifiedBy === 'asks' ? 'every check asks the broker' : null,
+    }))
+}
+
+/** Is there nothing left to wait for? */
+export const allConfirmed = (confirmations: readonly Confirmation[]): boolean =>
+  confirmations.every((confirmation) => confirmation.confirmedAt !== null)

@@ -1,0 +1,128 @@
+// Which rows within an act's reach are dead for good, by judgement. A lock that stands only suspends: locks are left out
+// of the judgement here, the epochs they raised are not.
+
+import { type Approvers, judgeCredential, judgeGrant, judgeSession, type World } from '../core/judge.ts'
+import { LEEWAY_SECONDS_MAX } from '../core/limits.ts'
+import {
+  type AccessRequest,
+  type Credential,
+  type Grant,
+  type Instant,
+  keyOf,
+  type Lockable,
+  type Revocation,
+  type Rows,
+  type Session,
+} from '../core/model.ts'
+import { readApprovers } from './grants.ts'
+import { worldFrom, worldKeys } from './load-world.ts'
+import type { Deps, Where } from './ports.ts'
+
+/** Rows marked in one commit (STORE rule 4). */
+export const CHUNK = 500
+
+export type DeadRow =
+  | { readonly kind: 'session'; readonly row: Session }
+  | { readonly kind: 'request'; readonly row: AccessRequest }
+  | { readonly kind: 'grant'; readonly row: Grant }
+  | { readonly kind: 'credential'; readonly row: Credential }
+
+type Takes = Revocation['takes'][number]
+type Reads = Pick<Deps, 'store'>
+
+/** At most one chunk; fewer means that these are all. */
+export async function deadRows(deps: Reads, now: Instant, revocation: Revocation): Promise<readonly DeadRow[]> {
+  const dead: DeadRow[] = []
+  const seen = new Set<string>()
+  for (const takes of await expanded(deps, revocation)) {
+    for await (const row of deadWithin(deps, now, takes)) {
+      if (seen.has(row.row.id)) continue
+      seen.add(row.row.id)
+      dead.push(row)
+      if (dead.length === CHUNK) return dead
+    }
+  }
+  return dead
+}
+
+/** An approver stands for each grant that rests on them. */
+async function expanded(deps: Reads, revocation: Revocation): Promise<readonly Takes[]> {
+  const out: Takes[] = []
+  for (const takes of revocation.takes) {
+    if (takes.approver === undefined) out.push(takes)
+    else
+      for await (const grant of all(deps, 'grant', { owner: takes.approver, state: 'active' })) out.push({ grant: grant.id })
+  }
+  return out
+}
+
+async function* all<K extends 'session' | 'request' | 'grant' | 'credential'>(deps: Reads, kind: K, where: Where): AsyncGenerator<Rows[K]> {
+  let after: string | null = null
+  do {
+    const page: { rows: readonly Rows[K][]; next: string | null } = await deps.store.list({ kind, where, limit: CHUNK, ...(after === null ? {} : { after }) })
+    yield* page.rows
+    after = page.next
+  } while (after !== null)
+}
+
+async function* deadWithin(deps: Reads, now: Instant, takes: Takes): AsyncGenerator<DeadRow> {
+  const { agent, tool, session, grant } = takes
+  const agentOnly = agent === undefined ? {} : { agent }
+  const agentAndTool = { ...agentOnly, ...(tool === undefined ? {} : { tool }) }
+  const broad = session === undefined && grant === undefined
+  if (broad && tool === undefined)
+    for await (const row of all(deps, 'session', { ...agentOnly, state: 'open', expiresAfter: now }))
+      if (await isDeadSession(deps, now, row)) yield { kind: 'session', row }
+  if (broad) {
+    for await (const row of all(deps, 'request', { ...agentAndTool, state: 'pending', expiresAfter: now }))
+      if (await isDeadRequest(deps, now, row)) yield { kind: 'request', row }
+    for await (const row of all(deps, 'grant', { ...agentAndTool, state: 'active', expiresAfter: now }))
+      if (await isDeadGrant(deps, now, row)) yield { kind: 'grant', row }
+  }
+  const where = { ...agentAndTool, ...(session === undefined ? {} : { session }), ...(grant === undefined ? {} : { grant }) }
+  // A verifier that allows a leeway may still accept what has just expired, so it has to be confirmed too.
+  const expiresAfter = now - LEEWAY_SECONDS_MAX * 1000
+  for await (const row of all(deps, 'credential', { ...where, state: 'issued', expiresAfter }))
+    if (await isDeadCredential(deps, now, row)) yield { kind: 'credential', row }
+}
+
+const unlocked = <R extends Lockable>(row: R | null): R | null => (row === null ? null : { ...row, locks: [] })
+
+async function worldWithoutLocks(deps: Reads, now: Instant, agent: string, tool: string | null): Promise<World> {
+  const world = worldFrom(await deps.store.read(worldKeys(agent, tool)), now, agent, tool)
+  return { ...world, installation: unlocked(world.installation), agent: unlocked(world.agent), tool: unlocked(world.tool) }
+}
+
+async function approversWithoutLocks(deps: Reads, grant: Grant): Promise<Approvers> {
+  const approvers = await readApprovers(deps.store, grant.approvers)
+  return new Map([...approvers].map(([email, person]) => [email, { ...person, locks: [] }]))
+}
+
+async function isDeadSession(deps: Reads, now: Instant, session: Session): Promise<boolean> {
+  return judgeSession(await worldWithoutLocks(deps, now, session.agent, null), session) !== null
+}
+
+async function isDeadRequest(deps: Reads, now: Instant, request: AccessRequest): Promise<boolean> {
+  const session = (await deps.store.read([keyOf('session', request.session)])).get('session', request.session)
+  if (session === undefined || session.state === 'revoked') return true
+  const world = await worldWithoutLocks(deps, now, request.agent, request.tool)
+  return world.agent?.state !== 'active' || world.identity === null || world.identity.state === 'decommissioned'
+}
+
+async function isDeadGrant(deps: Reads, now: Instant, grant: Grant): Promise<boolean> {
+  const world = await worldWithoutLocks(deps, now, grant.agent, grant.tool)
+  return !judgeGrant(world, grant, await approversWithoutLocks(deps, grant)).ok
+}
+
+/** Also one whose end was moved forward: a verifier that looks only at `exp` would accept it past that. */
+async function isDeadCredential(deps: Reads, now: Instant, credential: Credential): Promise<boolean> {
+  const keys = [keyOf('session', credential.session), keyOf('grant', credential.grant)]
+  const rows = await deps.store.read(keys)
+  const session = rows.get('session', credential.session)
+  const grant = rows.get('grant', credential.grant)
+  if (session === undefined || grant === undefined) return true
+  const judgedAt = now < credential.expiresAt ? now : credential.issuedAt
+  const world = await worldWithoutLocks(deps, judgedAt, credential.agent, credential.tool)
+  const judged = judgeCredential(world, credential, session, grant, await approversWithoutLocks(deps, grant))
+  return !judged.ok || judged.value.endsAt < credential.expiresAt
+}

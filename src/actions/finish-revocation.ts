@@ -1,0 +1,184 @@
+// After the commit that took something away: mark the rows it made dead, count what the tools' sides must confirm, and
+// confirm what can be confirmed. Repeatable at any point and after any crash; it never revives a row (P5, P9).
+
+import { move } from '../core/lifecycle.ts'
+import { type Confirmation, type Credential, type Instant, keyOf, type Revocation, type Row } from '../core/model.ts'
+import type { AuditRecord } from '../core/record.ts'
+import { ok } from '../core/result.ts'
+import { allConfirmed, confirmationsOf, verifyingOf } from './confirmations.ts'
+import { CHUNK, type DeadRow, deadRows } from './dead-rows.ts'
+import type { Context, Deps } from './ports.ts'
+import { recordOf, transact } from './transact.ts'
+
+/**
+ * Follows the rows and tries to confirm. Answers the receipt as it then stands; whatever is left is retried by the
+ * reconciler until it is confirmed.
+ */
+export async function finishRevocation(deps: Deps, revocation: Revocation): Promise<Revocation> {
+  deps.expiry.saw(revocation.id)
+  const context: Context = { caller: { role: 'system', part: 'reconciler' }, requestId: revocation.id }
+  let current = revocation
+  while (current.state === 'open' && !current.rowsFollowed) {
+    const next = await followChunk(deps, context, current)
+    if (next === null) return current
+    current = next
+  }
+  return (await confirm(deps, context, current)) ?? current
+}
+
+/** Marks up to one chunk of dead rows and commits them with the receipt. Null: the store refused; try again later. */
+async function followChunk(deps: Deps, context: Context, revocation: Revocation): Promise<Revocation | null> {
+  const done = await transact<Revocation>(deps, 'narrowing', async (look) => {
+    const current = (await look.row('revocation', revocation.id)) ?? revocation
+    if (current.rowsFollowed) return ok({ value: current, records: [] })
+    const dead = await deadRows(deps, look.now, current)
+    const isLast = dead.length < CHUNK
+    const confirmations = isLast ? await toConfirm(deps, current, dead) : []
+    const complete = isLast && allConfirmed(confirmations)
+    const next: Revocation = {
+      ...current,
+      rowsFollowed: isLast,
+      confirmations,
+      counts: counted(current.counts, dead),
+      ...(complete ? { state: 'complete', completedAt: look.now } : {}),
+    }
+    return ok({
+      value: next,
+      put: [...dead.map((row) => marked(row, current, look.now)), { kind: 'revocation' as const, row: next }],
+      records: [
+        ...dead.map((row) => recordOfRow(context, look.now, row, current)),
+        recordOf(context, look.now, 'rows.followed', subjectOf(current), {
+          rows: 'all',
+          count: dead.length,
+          because: current.act,
+        }),
+        ...confirmations
+          .filter((confirmation) => confirmation.confirmedAt !== null)
+          .map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
+        ...(complete ? [completeRecord(context, look.now, next)] : []),
+      ],
+    })
+  })
+  return done.ok ? done.value.value : null
+}
+
+/** What every tool's side must confirm of all that this act marked, in this chunk and in those before it. */
+async function toConfirm(deps: Deps, revocation: Revocation, dead: readonly DeadRow[]): Promise<readonly Confirmation[]> {
+  const taken: Credential[] = dead.flatMap((row) => (row.kind === 'credential' ? [row.row] : []))
+  let after: string | null = null
+  do {
+    const page: { rows: readonly Credential[]; next: string | null } = await deps.store.list({
+      kind: 'credential',
+      where: { revocation: revocation.id },
+      limit: CHUNK,
+      ...(after === null ? {} : { after }),
+    })
+    taken.push(...page.rows)
+    after = page.next
+  } while (after !== null)
+  const tools = [...new Set(taken.map((credential) => credential.tool))]
+  return confirmationsOf(taken, await verifyingOf(deps, tools), revocation.at)
+}
+
+/** What guards acknowledged or time has killed. Null: nothing new. */
+async function confirm(deps: Deps, context: Context, revocation: Revocation): Promise<Revocation | null> {
+  if (revocation.state === 'complete' || !revocation.rowsFollowed) return null
+  const done = await transact<Revocation | null>(deps, 'narrowing', async (look) => {
+    const key = keyOf('revocation', revocation.id)
+    const snapshot = await look.read([key])
+    const current = snapshot.get('revocation', revocation.id)
+    if (current === undefined || current.state === 'complete') return ok({ value: current ?? null, records: [] })
+    // The last chunk's commit is the last that guards have to acknowledge: its size of the log is this row's version.
+    const seq = current.seq ?? snapshot.versions.get(key) ?? 0
+    const confirmations = current.confirmations.map((c) => {
+      const how = c.confirmedAt === null ? howConfirmed(deps, { ...current, seq }, c, look.now) : null
+      return how === null ? c : { ...c, confirmedAt: look.now, how }
+    })
+    const news = confirmations.filter((c, i) => c.confirmedAt !== current.confirmations[i]?.confirmedAt)
+    const complete = allConfirmed(confirmations)
+    if (news.length === 0 && !complete) return ok({ value: null, records: [] })
+    const next: Revocation = {
+      ...current,
+      seq,
+      confirmations,
+      ...(complete ? { state: 'complete', completedAt: look.now } : {}),
+    }
+    return ok({
+      value: next,
+      put: [{ kind: 'revocation' as const, row: next }],
+      records: [
+        ...news.map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
+        ...(complete ? [completeRecord(context, look.now, next)] : []),
+      ],
+    })
+  })
+  return done.ok ? done.value.value : null
+}
+
+function howConfirmed(deps: Deps, revocation: Revocation & { seq: number }, of: Confirmation, now: Instant): string | null {
+  if (of.verifiedBy === 'asks') return 'every check asks the broker'
+  if (deps.expiry.passed(revocation.id, revocation.at, of.deadAt, now)) return 'expired everywhere, leeway included'
+  if (of.verifiedBy === 'alone') return null
+  const { all, guards } = deps.guards.acknowledged(of.tool, revocation.seq)
+  return all ? `acknowledged by ${guards} live guards` : null
+}
+
+const counted = (counts: Revocation['counts'], dead: readonly DeadRow[]): Revocation['counts'] => {
+  const of = (kind: DeadRow['kind']) => dead.filter((row) => row.kind === kind).length
+  return {
+    sessions: counts.sessions + of('session'),
+    requests: counts.requests + of('request'),
+    grants: counts.grants + of('grant'),
+    credentials: counts.credentials + of('credential'),
+  }
+}
+
+function marked(dead: DeadRow, by: Revocation, at: Instant): Row {
+  const revocation = by.id
+  switch (dead.kind) {
+    case 'session':
+      return { kind: 'session', row: { ...move('session', dead.row, 'revoked'), revocation } }
+    case 'request':
+      return { kind: 'request', row: { ...move('request', dead.row, 'withdrawn'), decidedAt: at, revocation } }
+    case 'grant':
+      return { kind: 'grant', row: { ...move('grant', dead.row, 'revoked'), revocation } }
+    case 'credential':
+      return { kind: 'credential', row: { ...move('credential', dead.row, 'revoked'), revocation } }
+  }
+}
+
+function recordOfRow(context: Context, at: Instant, dead: DeadRow, by: Revocation): AuditRecord {
+  const { id, agent } = dead.row
+  const subject = { agent, revocation: by.id }
+  switch (dead.kind) {
+    case 'session':
+      return recordOf(context, at, 'session.revoked', { ...subject, session: id }, { because: by.act })
+    case 'request':
+      return recordOf(context, at, 'request.withdrawn', { ...subject, tool: dead.row.tool, request: id }, { because: by.act })
+    case 'grant':
+      return recordOf(context, at, 'grant.revoked', { ...subject, tool: dead.row.tool, grant: id }, { because: by.act })
+    case 'credential': {
+      const { tool, grant, session } = dead.row
+      return recordOf(context, at, 'credential.revoked', { ...subject, tool, session, grant, credential: id }, { because: by.act })
+    }
+  }
+}
+
+const subjectOf = (revocation: Revocation) => ({
+  revocation: revocation.id,
+  ...(revocation.agent === null ? {} : { agent: revocation.agent }),
+  ...(revocation.tool === null ? {} : { tool: revocation.tool }),
+})
+
+const confirmedRecord = (context: Context, at: Instant, revocation: Revocation, of: Confirmation): AuditRecord =>
+  recordOf(context, at, 'revocation.confirmed', { ...subjectOf(revocation), tool: of.tool }, {
+    by: of.verifiedBy,
+    how: of.how ?? 'confirmed',
+    afterMilliseconds: Math.max(0, at - revocation.at),
+  })
+
+const completeRecord = (context: Context, at: Instant, revocation: Revocation): AuditRecord =>
+  recordOf(context, at, 'revocation.complete', subjectOf(revocation), {
+    confirmed: revocation.confirmations.length,
+    afterMilliseconds: Math.max(0, at - revocation.at),
+  })

@@ -1,0 +1,68 @@
+// An agent that proved its key gets a session and the token that names it. The proof is checked by the edge; here it is
+// made single-use (S18) and the key is judged again, inside the commit.
+
+import { sessionClaims } from '../core/claims.ts'
+import { judgeAgent } from '../core/judge.ts'
+import { keyOf, type Session } from '../core/model.ts'
+import { type Problem, problem } from '../core/problem.ts'
+import { rfc3339 } from '../core/record.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { loadWorld } from './load-world.ts'
+import type { Deps } from './ports.ts'
+import { recordOf, transact } from './transact.ts'
+
+/** A verified client assertion (RFC 7523): who, by which key, and what makes it single-use. */
+export type Proof = {
+  readonly agent: string
+  readonly key: string
+  readonly jti: string
+  /** Milliseconds; the jti is kept past it. */
+  readonly expiresAt: number
+}
+
+export type OpenedSession = { readonly session: Session; readonly token: string }
+
+/** How long a used jti is kept past its assertion's expiry, milliseconds. */
+const SKEW_MS = 120_000
+
+export async function openSession(
+  deps: Deps,
+  proof: Proof,
+  requestId: string,
+): Promise<Result<OpenedSession, Problem>> {
+  const context = { caller: { role: 'agent', agent: proof.agent, session: '' }, requestId } as const
+  const done = await transact(deps, 'normal', async (look) => {
+    const world = await loadWorld(look, proof.agent, null)
+    const refused = judgeAgent(world)
+    if (refused !== null) return err(refused)
+    if (!world.identity!.keys.some((key) => key.kid === proof.key))
+      return err(problem('unauthenticated', 'This key is not (or no longer) one of the agent.'))
+    const session: Session = {
+      id: deps.ids.next('ses'),
+      agent: proof.agent,
+      key: proof.key,
+      openedAt: look.now,
+      expiresAt: look.now + deps.settings.sessionMaxSeconds * 1000,
+      state: 'open',
+      revocation: null,
+      born: { agent: world.agent!.epoch, installation: world.installation!.epoch },
+    }
+    const { token, kid } = await deps.signer.signToken(
+      sessionClaims(session, deps.ids.next('jti'), deps.settings.issuer, deps.settings.mcpUrl),
+    )
+    await look.read([keyOf('key', kid)])
+    return ok({
+      value: { session, token },
+      put: [{ kind: 'session' as const, row: session }],
+      once: [{ space: 'assertion', value: `${proof.agent} ${proof.jti}`, until: proof.expiresAt + SKEW_MS }],
+      notAfter: proof.expiresAt,
+      records: [
+        recordOf(context, look.now, 'session.opened', { agent: proof.agent, session: session.id }, {
+          kid: proof.key,
+          expiresAt: rfc3339(session.expiresAt),
+        }),
+      ],
+    })
+  })
+  return done.ok ? ok(done.value.value) : done
+}

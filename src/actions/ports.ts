@@ -1,0 +1,213 @@
+// What actions need of the outside, owned by those who use it. Adapters implement these; nothing here knows them.
+
+import type { ApprovalLevel } from '../core/manifest.ts'
+import type { Instant, Key, Kind, Row, Rows, Seq } from '../core/model.ts'
+import type { Sealed } from '../core/record.ts'
+
+/** Several rows as of one instant. Every key asked of it is remembered: a commit asserts them all (S16). */
+export interface Snapshot {
+  /** The log's size when this was read: the values are exactly those after `seq` records. */
+  readonly seq: Seq
+  get<K extends Kind>(kind: K, id: string): Rows[K] | undefined
+  /** Key → version for every key that was read; 0 is absent (versions count from 1: last record's index + 1). */
+  readonly versions: ReadonlyMap<Key, number>
+}
+
+/** Narrowings never wait behind mints. */
+export type Lane = 'narrowing' | 'normal'
+
+/** One action's change: all of it or none of it. Plain data: it crosses to the writer's thread. */
+export type Member = {
+  readonly id: string
+  readonly lane: Lane
+  /** The clock as the action saw it; below the store's highest time less the skew bound it is refused (S18). */
+  readonly at: Instant
+  /** The earliest expiry that was judged; later than this it is refused. */
+  readonly notAfter: Instant | null
+  readonly expect: ReadonlyMap<Key, number>
+  readonly put: readonly Row[]
+  readonly once: readonly { readonly space: string; readonly value: string; readonly until: Instant }[]
+  /** At least one: state that no record explains cannot exist (P1). */
+  readonly records: readonly [Sealed, ...Sealed[]]
+}
+
+export type Outcome =
+  | { readonly ok: true; readonly first: Seq; readonly last: Seq }
+  | { readonly ok: false; readonly why: 'stale' | 'used' | 'late' | 'clock' | 'overloaded'; readonly keys: readonly string[] }
+
+/** What a filter may name; each is an indexed column. */
+export type Where = {
+  readonly agent?: string
+  readonly tool?: string
+  readonly session?: string
+  readonly grant?: string
+  readonly revocation?: string
+  /** E-mail: of a bearer, of a lock on an owner, of the one whose approval a grant rests on. */
+  readonly owner?: string
+  readonly state?: string
+  readonly hash?: string
+  readonly slice?: string
+  readonly revision?: string
+  readonly expiresAfter?: Instant
+}
+
+export type ListQuery<K extends Kind> = {
+  readonly kind: K
+  readonly where?: Where
+  /** Exclusive id to go on from; ids are time-ordered. */
+  readonly after?: string
+  /** At most 500. */
+  readonly limit: number
+  readonly newestFirst?: boolean
+}
+
+export type Page<K extends Kind> = {
+  readonly rows: readonly Rows[K][]
+  readonly seq: Seq
+  /** Pass as `after` for the rest; null when this is all. */
+  readonly next: string | null
+}
+
+export type StoredRecord = {
+  readonly index: Seq
+  readonly bytes: Uint8Array
+  readonly leaf: Uint8Array
+  /** Salted texts by hash; what was erased is absent. */
+  readonly opened: Readonly<Record<string, { readonly salt: string; readonly text: string }>>
+}
+
+export type RecordFilter = {
+  readonly agent?: string
+  readonly tool?: string
+  readonly owner?: string
+  readonly jti?: string
+  readonly kind?: string
+  readonly since?: Instant
+  readonly until?: Instant
+}
+
+/** One commit as the view applies it, in order and without gaps. */
+export type Change = { readonly first: Seq; readonly last: Seq; readonly at: Instant; readonly put: readonly Row[] }
+export type Feed = { readonly type: 'change'; readonly change: Change } | { readonly type: 'alive'; readonly seq: Seq } | { readonly type: 'reload'; readonly seq: Seq }
+
+/** The only way to change what authority depends on. Throws `StoreUnavailable` when nothing can be made durable. */
+export interface Store {
+  /** Resolves once durable and seen by this process's own reads. */
+  commit(member: Member): Promise<Outcome>
+  outcomeOf(commitId: string): Promise<Outcome | 'never'>
+  read(keys: readonly Key[]): Promise<Snapshot>
+  list<K extends Kind>(query: ListQuery<K>): Promise<Page<K>>
+  changes(after: Seq, signal: AbortSignal): AsyncIterable<Feed>
+  records(from: Seq, limit: number, filter?: RecordFilter): Promise<readonly StoredRecord[]>
+  /** Tree size and root over all records; `node` gives complete subtrees for proofs. */
+  tree(): Promise<{ readonly size: Seq; readonly root: Uint8Array }>
+  node(level: number, index: number): Promise<Uint8Array>
+  /** False once a write failed or the log was found to differ from memory: checks refuse with `stale_view`. */
+  fresh(): boolean
+  /** The highest time any commit carried (S18). */
+  highestTime(): Instant
+  close(): Promise<void>
+}
+
+export class StoreUnavailable extends Error {
+  override name = 'StoreUnavailable'
+}
+/** The reply to COMMIT was lost: resolve by `outcomeOf(commitId)` before any retry. */
+export class StoreInDoubt extends Error {
+  override name = 'StoreInDoubt'
+  readonly commitId: string
+  constructor(commitId: string) {
+    super(`commit ${commitId} is in doubt`)
+    this.commitId = commitId
+  }
+}
+
+export interface Clock {
+  now(): Instant
+  /** Milliseconds that never step back; only differences mean anything. */
+  monotonic(): number
+}
+
+export interface Ids {
+  /** Time-ordered and unguessable: `req_` + UUIDv7. */
+  next(prefix: string): string
+  random(bytes: number): Uint8Array
+  /** Three short words for people to compare. */
+  words(): string
+}
+
+/** Signs tokens with the key that signs now (JWS compact, RFC 7515) and checkpoints with the audit key. */
+export interface Signer {
+  signToken(claims: Readonly<Record<string, unknown>>): Promise<{ readonly token: string; readonly kid: string }>
+  /** The key the next token is signed with: asserted by the mint, so a withdrawn key signs nothing. */
+  signingKid(): string
+  /** Public keys to verify our own tokens with, by kid: published, signing and retiring ones. */
+  jwks(): { readonly keys: readonly Readonly<Record<string, string>>[] }
+  verifyToken(token: string): Promise<Readonly<Record<string, unknown>> | null>
+  signCheckpoint(size: number, root: Uint8Array, at: Instant): string
+  /** C2SP verifier key text: the content of `hallpass.pub`. */
+  auditVerifierKey(): string
+}
+
+/** Guards' leases and what they acknowledged: losing this only delays a "revoked" (S15). */
+export interface Guards {
+  lease(tool: string, guard: string, ackSeq: Seq): { readonly leaseSeconds: number }
+  /** Have all guards of the tool whose lease has not lapsed acknowledged `seq`, with one lease of uptime behind us? */
+  acknowledged(tool: string, seq: Seq): { readonly all: boolean; readonly guards: number }
+}
+
+/** Whether something has surely expired by a clock that never steps (S15). */
+export interface ExpiryWatch {
+  /** Called when an act is first seen by this process. */
+  saw(revocation: string): void
+  /** Has as much monotonic time passed since then as the longest-lived token had left, and is the clock past it too? */
+  passed(revocation: string, at: Instant, deadAt: Instant, now: Instant): boolean
+}
+
+/** Told after the commit; losing a notice loses nothing that is owed. */
+export interface Notifier {
+  notify(event: { readonly type: 'request.pending' | 'toolset.changed' | 'agent.cut' | 'widening.waiting'; readonly agent?: string; readonly request?: string }): void
+}
+
+export interface Log {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+export type Settings = {
+  readonly issuer: string
+  /** `${issuer}/mcp`: the audience of session tokens. */
+  readonly mcpUrl: string
+  readonly sessionMaxSeconds: number
+  readonly scopesMode: 'watch' | 'push'
+  /** How long a request waits for its owner. */
+  readonly requestTtlSeconds: number
+  readonly supportedApprovals: readonly ApprovalLevel[]
+}
+
+export type Deps = {
+  readonly store: Store
+  readonly signer: Signer
+  readonly clock: Clock
+  readonly ids: Ids
+  readonly guards: Guards
+  readonly expiry: ExpiryWatch
+  readonly notifier: Notifier
+  readonly log: Log
+  readonly settings: Settings
+}
+
+/** Who is calling, established by an edge; rights are looked up at each use (S10). */
+export type Caller =
+  | { readonly role: 'agent'; readonly agent: string; readonly session: string }
+  | { readonly role: 'owner'; readonly email: string; readonly bearer: string }
+  | { readonly role: 'admin' | 'auditor' | 'publisher'; readonly id: string; readonly bearer: string }
+  | { readonly role: 'verifier'; readonly tool: string; readonly bearer: string }
+  | { readonly role: 'operator' }
+
+/** One call: who makes it, and the id that its answer, its records and the log share. */
+export type Context = {
+  readonly caller: Caller | { readonly role: 'system'; readonly part: 'watcher' | 'reconciler' | 'keeper' | 'server' }
+  readonly requestId: string
+}

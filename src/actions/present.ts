@@ -1,0 +1,41 @@
+// Requests, grants and what may be asked for, in the shapes of the contract. Times are RFC 3339, durations seconds.
+
+import type { AccessRequest, Grant, Instant } from '../core/model.ts'
+import { rfc3339 } from '../core/record.ts'
+import type { ToolValue } from '../core/slice.ts'
+
+export type PresentedGrant = ReturnType<typeof presentGrant>
+export type PresentedRequest = ReturnType<typeof presentRequest>
+
+const HOW = {
+  exchange:
+    'Your runtime redeems this grant at the token endpoint: grant_type urn:ietf:params:oauth:grant-type:token-exchange with your session token as subject_token and this grant_id. You need no token yourself.',
+  inline: 'Call issue_token with this grantId, then send the token as "Authorization: Bearer …" to the resource.',
+  proxy: 'Call the tool through the broker; you never hold its credential.',
+} as const
+
+export const presentGrant = (grant: Grant, tool: ToolValue | null, endsAt: Instant) => ({
+  id: grant.id,
+  tool: grant.tool,
+  scopes: grant.scopes,
+  ...(Object.keys(grant.details).length === 0 ? {} : { details: grant.details }),
+  expiresAt: rfc3339(endsAt),
+  delivery: grant.delivery,
+  use: { resource: tool?.resource ?? '', how: HOW[grant.delivery] },
+})
+
+/** A request's status as people see it: expiry by time is derived, never stored. */
+export const statusOf = (request: AccessRequest, now: Instant) =>
+  request.state === 'pending' && now >= request.expiresAt ? ('expired' as const) : request.state
+
+export const presentRequest = (request: AccessRequest, owners: readonly string[], now: Instant) => ({
+  id: request.id,
+  words: request.words,
+  tool: request.tool,
+  scopes: request.scopes,
+  ...(Object.keys(request.details).length === 0 ? {} : { details: request.details }),
+  status: statusOf(request, now),
+  owners,
+  ...(request.decidedReason === null ? {} : { decidedReason: request.decidedReason }),
+  expiresAt: rfc3339(request.expiresAt),
+})

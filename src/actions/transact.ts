@@ -1,0 +1,146 @@
+// The one way an action changes something: look, judge, commit; what was looked at is asserted inside the commit.
+// It must never let anything leave before the commit is durable (P1).
+
+import type { Instant, Key, Kind, Row, Rows, Seq } from '../core/model.ts'
+import { type Problem, problem } from '../core/problem.ts'
+import { type Actor, type AuditRecord, personal, rfc3339, seal, type Subject } from '../core/record.ts'
+import type { RecordBody, RecordKind } from '../core/record-kinds.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import type { Context, Deps, Lane, Member, Outcome, Snapshot } from './ports.ts'
+import { StoreInDoubt, StoreUnavailable } from './ports.ts'
+
+/** What an action wants done, judged from what it looked at. Without records nothing is committed. */
+export type Intent<T> = {
+  readonly value: T
+  readonly put?: readonly Row[]
+  readonly records: readonly AuditRecord[]
+  readonly once?: Member['once']
+  /** The earliest expiry that was judged. */
+  readonly notAfter?: Instant | null
+}
+
+/** Reads within one attempt; every key read is asserted by the commit. */
+export type Look = {
+  readonly now: Instant
+  read(keys: readonly Key[]): Promise<Snapshot>
+  row<K extends Kind>(kind: K, id: string): Promise<Rows[K] | undefined>
+}
+
+export type Committed<T> = { readonly value: T; readonly seq: Seq }
+
+const ATTEMPTS = 3
+
+/**
+ * Runs `attempt`, commits what it intends, and runs it again (at most three times) when something it looked at moved.
+ * Refusals by the store become problems: `conflict` for a single-use value used before, `audit_unavailable` when the
+ * record could not be made durable.
+ */
+export async function transact<T>(
+  deps: Pick<Deps, 'store' | 'clock' | 'ids'>,
+  lane: Lane,
+  attempt: (look: Look) => Promise<Result<Intent<T>, Problem>>,
+): Promise<Result<Committed<T>, Problem>> {
+  for (let left = ATTEMPTS; left > 0; left--) {
+    const versions = new Map<Key, number>()
+    const now = deps.clock.now()
+    let seq = 0
+    const read = async (keys: readonly Key[]) => {
+      const snapshot = await deps.store.read(keys)
+      for (const [key, version] of snapshot.versions) if (!versions.has(key)) versions.set(key, version)
+      seq = snapshot.seq
+      return snapshot
+    }
+    const row = async <K extends Kind>(kind: K, id: string) => (await read([`${kind}/${id}`])).get(kind, id)
+
+    const judged = await attempt({ now, read, row })
+    if (!judged.ok) return judged
+    const [first, ...rest] = judged.value.records.map((draft) => seal(draft, () => deps.ids.random(16)))
+    if (first === undefined) return ok({ value: judged.value.value, seq })
+
+    const outcome = await durable(deps, {
+      id: deps.ids.next('cmt'),
+      lane,
+      at: now,
+      notAfter: judged.value.notAfter ?? null,
+      expect: versions,
+      put: judged.value.put ?? [],
+      once: judged.value.once ?? [],
+      records: [first, ...rest],
+    })
+    if (!outcome.ok) return outcome
+    if (outcome.value.ok) return ok({ value: judged.value.value, seq: outcome.value.last })
+    const refused = refusalOf(outcome.value)
+    if (refused !== null) return err(refused)
+  }
+  return err(problem('conflict', 'What this rests on kept changing.', { retryable: true, hint: 'Try again.' }))
+}
+
+/** Commits, and where the reply was lost asks what became of it before anything else happens. */
+async function durable(deps: Pick<Deps, 'store'>, member: Member): Promise<Result<Outcome, Problem>> {
+  try {
+    return ok(await deps.store.commit(member))
+  } catch (thrown) {
+    if (thrown instanceof StoreInDoubt) {
+      const outcome = await deps.store.outcomeOf(thrown.commitId).catch(() => 'never' as const)
+      if (outcome !== 'never') return ok(outcome)
+    } else if (!(thrown instanceof StoreUnavailable)) throw thrown
+    return err(
+      problem('audit_unavailable', 'The audit trail cannot be written, so nothing is issued or changed.', {
+        retryable: true,
+        retryAfterSeconds: 5,
+        hint: 'Try again in a few seconds; tell an admin if it lasts.',
+        detail: thrown.message,
+      }),
+    )
+  }
+}
+
+/** Null: what was read moved; look again. */
+function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
+  switch (outcome.why) {
+    case 'stale':
+      return null
+    case 'used':
+      return problem('conflict', 'This was used before and works once.', { detail: `used: ${outcome.keys.join(', ')}` })
+    case 'late':
+      return problem('grant_expired', 'What this rests on expired meanwhile.', { hint: 'Ask again with request_access.' })
+    case 'clock':
+      return problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
+        retryable: true,
+        hint: 'An operator: mend the clock; the broker goes on once it is past the highest time it has seen.',
+      })
+    case 'overloaded':
+      return problem('overloaded', 'Too much is waiting to be written.', { retryable: true, retryAfterSeconds: 1 })
+  }
+}
+
+/** The caller as the trail names it. */
+export function actorOf(caller: Context['caller']): Actor {
+  switch (caller.role) {
+    case 'agent':
+      return { type: 'agent', id: caller.agent }
+    case 'owner':
+      return { type: 'owner', id: personal(caller.email) }
+    case 'verifier':
+      return { type: 'verifier', id: caller.tool }
+    case 'operator':
+      return { type: 'operator', id: 'socket' }
+    case 'system':
+      return { type: 'system', id: caller.part }
+    default:
+      return { type: caller.role, id: personal(caller.id) }
+  }
+}
+
+/** A record of this call at this instant. E-mails and free text in it are `personal()`. */
+export const recordOf = <K extends RecordKind>(
+  context: Context,
+  at: Instant,
+  kind: K,
+  subject: Subject,
+  body: RecordBody<K>,
+): AuditRecord =>
+  ({ v: 1, kind, at: rfc3339(at), actor: actorOf(context.caller), subject, request: context.requestId, body }) as Extract<
+    AuditRecord,
+    { kind: K }
+  >

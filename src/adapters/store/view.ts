@@ -1,0 +1,83 @@
+// What authority is judged from, in memory. Only `apply` and `load` write it, in the order of the log; a value read
+// elsewhere enters the bounded caches only if nothing was applied since it was read.
+
+import { LRUCache } from 'lru-cache'
+import type { Change } from '../../actions/ports.ts'
+import { type Bearer, type Key, type Kind, keyOf, type Rows, type Seq } from '../../core/model.ts'
+
+export type Held<K extends Kind = Kind> = { readonly row: Rows[K]; readonly version: number }
+
+/** Kinds held whole: what is not here does not exist. */
+export const WHOLE = ['installation', 'agent', 'tool', 'person', 'slice', 'revision', 'lock', 'bearer', 'key'] as const
+
+/** Bounded caches of the other kinds: entries. */
+const CACHED: Partial<Record<Kind, number>> = {
+  widening: 2_000,
+  session: 20_000,
+  request: 10_000,
+  grant: 50_000,
+  credential: 50_000,
+  revocation: 2_000,
+}
+const CACHE_TTL_MS = 15 * 60_000
+
+export type View = {
+  /** The log's size that this view shows. */
+  readonly seq: Seq
+  /** Undefined: not known here. Null: does not exist. */
+  find(kind: Kind, id: string): Held | null | undefined
+  bearerByHash(hash: string): Bearer | undefined
+  apply(change: Change): void
+  /** Remembers a row read at `readAt`; dropped where the view has moved since. */
+  fill(kind: Kind, held: Held, readAt: Seq): void
+  /** Starts over from the whole kinds' rows as of `seq`. */
+  load(rows: Iterable<{ readonly kind: Kind; readonly held: Held }>, seq: Seq): void
+}
+
+export function createView(): View {
+  const whole = new Map<Key, Held>()
+  const byHash = new Map<string, Bearer>()
+  const caches = new Map(
+    Object.entries(CACHED).map(([kind, max]) => [kind, new LRUCache<string, Held>({ max, ttl: CACHE_TTL_MS })]),
+  )
+  const wholeKinds: ReadonlySet<Kind> = new Set(WHOLE)
+  let seq: Seq = 0
+
+  function set(kind: Kind, held: Held): void {
+    if (!wholeKinds.has(kind)) caches.get(kind)?.set(held.row.id, held)
+    else whole.set(keyOf(kind, held.row.id), held)
+  }
+
+  function index(bearer: Bearer): void {
+    byHash.set(bearer.hash, bearer)
+  }
+
+  return {
+    get seq() {
+      return seq
+    },
+    find: (kind, id) => (wholeKinds.has(kind) ? (whole.get(keyOf(kind, id)) ?? null) : caches.get(kind)?.get(id)),
+    bearerByHash: (hash) => byHash.get(hash),
+    apply(change) {
+      if (change.first !== seq) throw new Error(`change ${change.first} does not follow ${seq}`)
+      for (const put of change.put) {
+        set(put.kind, { row: put.row, version: change.last + 1 })
+        if (put.kind === 'bearer') index(put.row)
+      }
+      seq = change.last + 1
+    },
+    fill(kind, held, readAt) {
+      if (readAt === seq && !wholeKinds.has(kind)) set(kind, held)
+    },
+    load(rows, at) {
+      whole.clear()
+      byHash.clear()
+      for (const cache of caches.values()) cache.clear()
+      for (const { kind, held } of rows) {
+        set(kind, held)
+        if (kind === 'bearer') index(held.row as Bearer)
+      }
+      seq = at
+    },
+  }
+}

@@ -1,0 +1,117 @@
+// Every numeric limit of the product, in one place, each with its unit and its reason.
+// Nothing here may be raised without looking at who could then be hurt: memory, an owner's patience, a promise's time.
+
+const KIB = 1024
+const MIB = 1024 * KIB
+const MINUTE = 60
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+
+/** Bytes of a request's body, by edge; more is refused before it is read. */
+export const BODY_BYTES = {
+  oauth: 64 * KIB,
+  mcp: 1 * MIB,
+  api: 1 * MIB,
+  revision: 16 * MIB,
+  console: 64 * KIB,
+} as const
+
+/** What one HTTP request may carry besides its body. */
+export const HTTP = {
+  headerCount: 100,
+  headerBytes: 16 * KIB,
+  urlBytes: 8 * KIB,
+  /** Slower than this to send its headers, or all of it, is cut off (milliseconds). */
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  connections: 10_000,
+} as const
+
+/** Rows of one answered list. */
+export const PAGE = { default: 100, max: 500 } as const
+
+/** The longest anyone may hold a request open, waiting for an owner (seconds). */
+export const WAIT_SECONDS_MAX = 50
+
+/** Characters of what people and agents write. */
+export const TEXT = { reason: 1000, email: 254, name: 63, label: 256 } as const
+
+/** What one agent may have open at a time: an owner reads these. */
+export const OPEN = {
+  pendingRequestsPerAgent: 20,
+  activeGrantsPerAgentAndTool: 64,
+  sessionsPerAgent: 256,
+  scopesPerRequest: 64,
+  detailsPerRequest: 32,
+  valuesPerDetail: 64,
+} as const
+
+/** Bytes of a token or assertion; longer is not looked at. */
+export const TOKEN_BYTES_MAX = 8 * KIB
+
+/** Lives of what is minted (seconds). */
+export const LIFETIME = {
+  /** S11; also the longest any token of ours may live, so a key outlives its last token. */
+  sessionMax: HOUR,
+  tokenMax: HOUR,
+  /** A private_key_jwt assertion, from `iat` to `exp`: official clients send 300. */
+  assertionMax: 5 * MINUTE,
+  /** How long a request waits for its owner unless configured. */
+  request: HOUR,
+  /** A document that is back identical within this resumes what it had (S3). */
+  resume: 10 * MINUTE,
+} as const
+
+/** How far two honest clocks may differ (seconds); single-use rows are kept this long past their expiry (S18). */
+export const CLOCK_SKEW_SECONDS = 60
+
+/** The largest leeway a tool may declare for `exp` (seconds). */
+export const LEEWAY_SECONDS_MAX = 5 * MINUTE
+
+/** Signing keys (seconds). */
+export const KEYS = {
+  /** `Cache-Control: max-age` of the JWKS. */
+  jwksMaxAge: 5 * MINUTE,
+  /** From publishing a key to signing with it: every cache of the JWKS is older by then. */
+  publication: 6 * MINUTE,
+  /** From signing last to leaving the JWKS: the last token is dead for everyone, its leeway included. */
+  retirement: HOUR + LEEWAY_SECONDS_MAX + CLOCK_SKEW_SECONDS,
+} as const
+
+/** Bearer secrets (S10), seconds. */
+export const BEARER = {
+  owner: { default: 12 * HOUR, max: 12 * HOUR },
+  admin: { default: 90 * DAY, max: 90 * DAY },
+  auditor: { default: 90 * DAY, max: 90 * DAY },
+  publisher: { default: 90 * DAY, max: 90 * DAY },
+  verifier: { default: 400 * DAY, max: 400 * DAY },
+} as const
+
+/** So that a verifier can be rotated without a gap, and not more. */
+export const VERIFIERS_PER_TOOL = 2
+export const VERIFIER_WARNING_SECONDS = 30 * DAY
+
+/** Guards (S15), seconds. */
+export const GUARD_LEASE_SECONDS = 10
+export const GUARDS_PER_TOOL = 256
+
+/**
+ * Token buckets: `capacity` at once, then `refillPerSecond`. `maxKeys` bounds the memory of each limiter; a bucket
+ * pushed out of it is full when it comes back, so it is far above what is honestly in use at a time.
+ */
+export const RATE = {
+  /** Requests for access by one agent: each may wake a person. 30 a minute. */
+  askPerAgent: { capacity: 30, refillPerSecond: 0.5, maxKeys: 10_000 },
+  /** Sessions and assertions at the token endpoint, per client id, before any signature is checked (S17). */
+  tokenPerClient: { capacity: 50, refillPerSecond: 10, maxKeys: 10_000 },
+  /** Exchanges and issue_token by one agent. */
+  mintPerAgent: { capacity: 2000, refillPerSecond: 200, maxKeys: 10_000 },
+  /** Any other call by one agent. */
+  callPerAgent: { capacity: 1000, refillPerSecond: 100, maxKeys: 10_000 },
+  /** Failed or missing authentication, per remote address. */
+  strangerPerAddress: { capacity: 50, refillPerSecond: 5, maxKeys: 50_000 },
+  /** Calls of `/v1` by one bearer. */
+  apiPerBearer: { capacity: 500, refillPerSecond: 50, maxKeys: 10_000 },
+  /** Introspection and forward-auth are a tool's hot path. */
+  checkPerTool: { capacity: 20_000, refillPerSecond: 10_000, maxKeys: 10_000 },
+} as const

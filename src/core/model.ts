@@ -1,0 +1,341 @@
+// What the store holds: one row type a noun. Rows say what happened; whether something is alive is judged at each
+// use from all of them (judge.ts) and never written into one row (STORE rule 4).
+
+import type { Details, Delivery, ApprovalLevel, VerifiedBy } from './manifest.ts'
+import type { SliceValue } from './slice.ts'
+
+/** Milliseconds since the Unix epoch. */
+export type Instant = number
+
+/** Position in the audit log: dense, from 0. A row's version is the last one of the commit that wrote it. */
+export type Seq = number
+
+/** Counters that only rise. What was born under a lower `epoch` (or, for grants, `grantEpoch`) is dead. */
+export type Epochs = { readonly epoch: number; readonly grantEpoch: number }
+
+/**
+ * What a lock can stand on. The standing locks are kept in the row, so that setting or lifting one is a change of the
+ * row that every decision asserts (STORE rule 1); one past its `until` no longer counts.
+ */
+export type Lockable = Epochs & {
+  readonly locks: readonly { readonly id: string; readonly until: Instant | null }[]
+  /** When `epoch` last rose; 0 is never. Guards are told to refuse what was issued at or before it. */
+  readonly epochAt: Instant
+}
+
+export type Installation = Lockable & {
+  readonly id: 'self'
+  readonly initializedAt: Instant | null
+  /** Digest of the manifest set last applied. */
+  readonly revision: string | null
+}
+
+export type AgentState = 'active' | 'decommissioning' | 'decommissioned'
+
+/** Exists from the first time the name was in force, for ever (S4). */
+export type Agent = Lockable & {
+  readonly id: string
+  readonly state: AgentState
+  /** Confusable skeleton of the name; barred with it once decommissioned (S4). */
+  readonly skeleton: string
+  readonly decommission: string | null
+}
+
+/** A tool's name, for ever; what it is at present is the slice `tool/NAME`. */
+export type Tool = Lockable & { readonly id: string }
+
+/** A person by lower-case e-mail: exists once something (a lock, an approval) had to remember them. */
+export type Person = Lockable & { readonly id: string }
+
+/** One unit of authority in force (S1). Ids: `agent/NAME`, `access/AGENT/TOOL`, `team/NAME`, `tool/NAME`. */
+export type Slice = {
+  readonly id: string
+  /** Null: once in force, now gone. */
+  readonly value: SliceValue | null
+  readonly digest: string
+  /** What was in force before its document went away; resumed by an identical document until then (S3). */
+  readonly resumable: { readonly document: string; readonly value: SliceValue; readonly until: Instant } | null
+}
+
+export type RevisionState = 'proposed' | 'in force' | 'replaced'
+
+export type Revision = {
+  readonly id: string
+  /** Of the manifest set. */
+  readonly digest: string
+  /** Digest of the set it was made from. */
+  readonly base: string | null
+  readonly proposedBy: string
+  readonly proposedAt: Instant
+  readonly state: RevisionState
+  readonly narrowings: readonly string[]
+  readonly warnings: readonly string[]
+}
+
+export type WideningState = 'waiting' | 'accepted' | 'declined' | 'void'
+
+/** Who must accept a widening: one of the people listed, who were in force before the edit (S2). */
+export type Need = {
+  readonly as: 'owner of agent' | 'owner of tool' | 'member of team' | 'admin'
+  /** The agent, tool or team; for an admin, the tool. */
+  readonly of: string
+  /** Lower-case e-mails; empty for `admin`. */
+  readonly eligible: readonly string[]
+}
+
+export type Widening = {
+  readonly id: string
+  readonly revision: string
+  /** Slice id. */
+  readonly slice: string
+  /** Digests of the slice's value before (in force) and after (proposed): the acceptance binds them (S3). */
+  readonly before: string
+  readonly after: string
+  readonly to: SliceValue
+  /** Readable lines, one a change: `+ scope ticket:close`. */
+  readonly diff: readonly string[]
+  readonly needs: readonly Need[]
+  /** Index of the need → who met it. */
+  readonly given: readonly { readonly need: number; readonly by: string; readonly at: Instant }[]
+  readonly state: WideningState
+  readonly decidedBy: string | null
+  readonly decidedAt: Instant | null
+  readonly createdAt: Instant
+}
+
+export type SessionState = 'open' | 'revoked'
+
+export type Session = {
+  readonly id: string
+  readonly agent: string
+  /** RFC 7638 thumbprint of the identity key that opened it. */
+  readonly key: string
+  readonly openedAt: Instant
+  readonly expiresAt: Instant
+  readonly state: SessionState
+  readonly revocation: string | null
+  readonly born: { readonly agent: number; readonly installation: number }
+}
+
+export type RequestState = 'pending' | 'approved' | 'denied' | 'withdrawn'
+
+/** What was asked, immutable: approving less makes another hash, not another request (S8). */
+export type AccessRequest = {
+  readonly id: string
+  readonly agent: string
+  readonly session: string
+  readonly tool: string
+  readonly scopes: readonly string[]
+  readonly details: Details
+  readonly durationSeconds: number
+  readonly delivery: Delivery
+  readonly entitlement: string
+  readonly reason: string
+  readonly words: string
+  readonly hash: string
+  readonly createdAt: Instant
+  readonly expiresAt: Instant
+  readonly state: RequestState
+  readonly decidedBy: string | null
+  readonly decidedAt: Instant | null
+  readonly decidedReason: string | null
+  readonly grant: string | null
+  readonly revocation: string | null
+}
+
+export type GrantState = 'active' | 'superseded' | 'revoked'
+
+export type Grant = {
+  readonly id: string
+  readonly agent: string
+  /** The session it was asked for in; revoking that session takes it (S11). */
+  readonly session: string
+  readonly request: string | null
+  readonly tool: string
+  readonly scopes: readonly string[]
+  readonly details: Details
+  readonly delivery: Delivery
+  readonly entitlement: string
+  /** What the agent asked for, seconds; an owner may have given less. */
+  readonly askedSeconds: number
+  /** How strictly it was approved, and by whom (e-mails). */
+  readonly approval: ApprovalLevel
+  readonly approvers: readonly string[]
+  /** The hash that the approval bound (S8). */
+  readonly approvedHash: string | null
+  readonly createdAt: Instant
+  readonly expiresAt: Instant
+  readonly state: GrantState
+  readonly revocation: string | null
+  /** Grant epochs it was born under. */
+  readonly born: { readonly agent: number; readonly tool: number; readonly installation: number }
+}
+
+export type CredentialState = 'issued' | 'revoked'
+
+/** A minted token, by jti; the token itself is kept nowhere (P1, P7). */
+export type Credential = {
+  readonly id: string
+  readonly agent: string
+  readonly session: string
+  readonly grant: string
+  readonly tool: string
+  readonly resource: string
+  readonly scopes: readonly string[]
+  readonly details: Details
+  readonly kid: string
+  readonly claimsHash: string
+  readonly issuedAt: Instant
+  readonly expiresAt: Instant
+  readonly state: CredentialState
+  readonly revocation: string | null
+  /** Epochs it was born under; `approvers` in the order of the grant's. */
+  readonly born: {
+    readonly agent: number
+    readonly tool: number
+    readonly installation: number
+    readonly approvers: readonly number[]
+  }
+}
+
+export type LockKind = 'agent' | 'tool' | 'owner' | 'everything'
+export type LockState = 'standing' | 'lifted'
+
+export type Lock = {
+  readonly id: string
+  readonly kind: LockKind
+  /** Agent, tool or e-mail; `everything` for everything. */
+  readonly name: string
+  readonly reason: string
+  /** `admin` locks are lifted by an admin alone (S7). */
+  readonly by: { readonly role: 'admin' | 'operator' | 'owner'; readonly id: string }
+  readonly setAt: Instant
+  readonly until: Instant | null
+  readonly state: LockState
+  readonly liftedBy: string | null
+  readonly liftedAt: Instant | null
+  readonly revocation: string
+}
+
+export type RevocationState = 'open' | 'complete'
+export type ActOfTakingAway =
+  | 'session revoked'
+  | 'grant revoked'
+  | 'grant released'
+  | 'credential revoked'
+  | 'locked'
+  | 'narrowed'
+  | 'decommissioned'
+  | 'request withdrawn'
+  | 'key compromised'
+
+/** What one tool's side must still confirm. */
+export type Confirmation = {
+  readonly tool: string
+  readonly verifiedBy: VerifiedBy
+  /** Credentials of this tool that it took and that were not yet expired. */
+  readonly credentials: number
+  /** The last instant at which one of them could still be accepted by a verifier that asks nobody: exp + leeway. */
+  readonly deadAt: Instant
+  /** After this it is outstanding. */
+  readonly deadline: Instant
+  readonly confirmedAt: Instant | null
+  /** In words: `introspection refuses`, `2 guards acknowledged 4812`, `expired`. */
+  readonly how: string | null
+}
+
+/** One act of taking away; its id is the receipt's. */
+export type Revocation = {
+  readonly id: string
+  readonly act: ActOfTakingAway
+  /** What was taken: `agent/triage-bot`, `session/ses_…`, `everything`. */
+  readonly target: string
+  readonly agent: string | null
+  readonly tool: string | null
+  readonly by: string
+  readonly reason: string | null
+  readonly at: Instant
+  /** Of the commit that took it: what guards must acknowledge. */
+  readonly seq: Seq | null
+  readonly state: RevocationState
+  /** Where the rows lie that this act may have made dead; each is judged before it is marked. `{}` is everything. */
+  readonly takes: readonly {
+    readonly agent?: string
+    readonly tool?: string
+    readonly session?: string
+    readonly grant?: string
+    /** Grants that rest on this person's approval. */
+    readonly approver?: string
+  }[]
+  /** Rows that this act made dead have all been marked, and `confirmations` is final in its list of tools. */
+  readonly rowsFollowed: boolean
+  readonly counts: { readonly sessions: number; readonly requests: number; readonly grants: number; readonly credentials: number }
+  readonly confirmations: readonly Confirmation[]
+  readonly completedAt: Instant | null
+}
+
+export type BearerKind = 'owner' | 'admin' | 'auditor' | 'publisher' | 'verifier'
+
+/** A bearer secret, by the hash of it; shown once, never stored (S10). */
+export type Bearer = {
+  readonly id: string
+  readonly kind: BearerKind
+  readonly hash: string
+  /** E-mail of an owner or admin, or the verifier's tool. */
+  readonly subject: string
+  readonly madeBy: string
+  readonly createdAt: Instant
+  readonly expiresAt: Instant
+  readonly revokedAt: Instant | null
+}
+
+export type KeyState = 'published' | 'signing' | 'retiring' | 'retired'
+
+export type SigningKey = {
+  /** RFC 7638 thumbprint. */
+  readonly id: string
+  readonly use: 'tokens' | 'audit'
+  readonly alg: 'ES256' | 'Ed25519'
+  readonly publicJwk: Readonly<Record<string, string>>
+  /** AES-256-GCM under the KEK, bound to this row's id and use (S19); base64. */
+  readonly sealed: string
+  readonly createdAt: Instant
+  readonly signsFrom: Instant
+  /** Set when a newer key took over: no token of it lives past this. */
+  readonly retiresAt: Instant | null
+  readonly state: KeyState
+}
+
+export type Rows = {
+  installation: Installation
+  agent: Agent
+  tool: Tool
+  person: Person
+  slice: Slice
+  revision: Revision
+  widening: Widening
+  session: Session
+  request: AccessRequest
+  grant: Grant
+  credential: Credential
+  lock: Lock
+  revocation: Revocation
+  bearer: Bearer
+  key: SigningKey
+}
+
+export type Kind = keyof Rows
+export type Key = `${Kind}/${string}`
+export type Row = { [K in Kind]: { readonly kind: K; readonly row: Rows[K] } }[Kind]
+
+export const NEW_LOCKABLE: Lockable = { epoch: 1, grantEpoch: 1, locks: [], epochAt: 0 }
+
+/** The row with all credentials (and an agent's sessions) born so far dead, and its grants too where asked. */
+export const raised = <R extends Lockable>(row: R, at: Instant, grantsToo: boolean): R => ({
+  ...row,
+  epoch: row.epoch + 1,
+  epochAt: at,
+  grantEpoch: row.grantEpoch + (grantsToo ? 1 : 0),
+})
+
+export const keyOf = (kind: Kind, id: string): Key => `${kind}/${id}`

@@ -1,0 +1,247 @@
+// The closed list of what the trail can say: every kind of record, when it is written, and the shape of its body.
+// To add a kind, add a row. E-mails and free text are always `freeText` or `person`, never a plain string.
+import { z } from 'zod'
+import { APPROVAL_LEVELS, DELIVERIES, VERIFIED_BY } from './manifest.ts'
+import { Personal } from './personal.ts'
+import { PROBLEM_CODES } from './problem.ts'
+
+/** An identifier or other short plain text: never an e-mail address, never what a person wrote. */
+const word = z.string().min(1).max(256)
+const url = z.string().min(1).max(2048)
+const id = word.refine((text) => !text.includes('@'), 'an e-mail address must be personal')
+/** SHA-256, hex or base64url. */
+const sha256 = z.string().regex(/^([0-9a-f]{64}|[A-Za-z0-9_-]{43})$/)
+const count = z.int().nonnegative()
+const seconds = z.int().nonnegative()
+/** RFC 3339 in UTC with milliseconds; `rfc3339` in record.ts writes it. */
+export const time = z.string().regex(/^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/)
+const freeText = z.instanceof(Personal)
+const person = z.instanceof(Personal)
+const scopes = z.array(word).max(256)
+const details = z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/), z.array(word).max(256))
+const approvalLevel = z.enum(APPROVAL_LEVELS)
+const delivery = z.enum(DELIVERIES)
+const code = z.enum(PROBLEM_CODES)
+/** Why something ended, in the words of the act that ended it: `session revoked`, `locked`, `narrowed`, … */
+const because = word
+const keyUse = z.enum(['tokens', 'audit'])
+const bearerKind = z.enum(['owner', 'admin', 'auditor', 'publisher', 'verifier'])
+/** One part of authority (S1) and its digests; null is "not there". */
+const change = { slice: word, before: sha256.nullable(), after: sha256.nullable() }
+const asked = { scopes, details, durationSeconds: seconds }
+const ended = { because, reason: freeText.optional() }
+
+const kind = <S extends z.ZodType>(says: string, body: S) => ({ says, body })
+const none = z.strictObject({})
+
+export const RECORD_KINDS = {
+  'installation.initialized': kind(
+    'A store was made and its first manifest set accepted (S6).',
+    z.strictObject({ owner: person, revision: word, issuer: url }),
+  ),
+  'revision.proposed': kind(
+    'A manifest set was put forward; nothing it widens is in force.',
+    z.strictObject({
+      revision: word,
+      digest: sha256,
+      base: sha256.nullable(),
+      source: z.enum(['init', 'watch', 'push']),
+      narrowings: count,
+      widenings: count,
+    }),
+  ),
+  'revision.in_force': kind(
+    'A revision is in force, what it widens left out. `diff` is its first 200 lines, `narrowings` counts all.',
+    z.strictObject({
+      revision: word,
+      digest: sha256,
+      replaced: word.nullable(),
+      narrowings: count,
+      waiting: count,
+      diff: z.array(freeText).max(200).optional(),
+    }),
+  ),
+  'widening.accepted': kind(
+    'One widening was accepted by one who may (S1, S2), for exactly these digests (S3).',
+    z.strictObject({ revision: word, widening: word, ...change, reason: freeText.optional() }),
+  ),
+  'widening.declined': kind(
+    'One widening was declined.',
+    z.strictObject({ revision: word, widening: word, ...change, reason: freeText.optional() }),
+  ),
+  'widening.voided': kind(
+    'A widening can no longer be accepted, because its slice moved (S3).',
+    z.strictObject({ revision: word, widening: word, slice: word, because }),
+  ),
+  'session.opened': kind('An agent proved itself.', z.strictObject({ kid: word, expiresAt: time })),
+  'session.revoked': kind('A session ended before its time, and what rests on it (S11).', z.strictObject(ended)),
+  'request.made': kind(
+    'An agent asked. `binds` is the hash that an approval must name (S8).',
+    z.strictObject({
+      ...asked,
+      reason: freeText,
+      delivery,
+      approval: approvalLevel,
+      entitlement: sha256,
+      revision: word,
+      binds: sha256,
+      expiresAt: time,
+    }),
+  ),
+  'request.approved': kind(
+    'An owner said yes to exactly this, which may be less than was asked (S8).',
+    z.strictObject({
+      ...asked,
+      approvalId: word,
+      approver: person,
+      level: approvalLevel,
+      binds: sha256,
+      reason: freeText.optional(),
+    }),
+  ),
+  'request.denied': kind('An owner said no.', z.strictObject({ approver: person, reason: freeText.optional() })),
+  'request.withdrawn': kind('A request was taken back before it was settled.', z.strictObject({ because })),
+  'grant.made': kind(
+    'An agent may mint under this until it ends. `approvalId` is null where the manifest asks for no approval.',
+    z.strictObject({
+      scopes,
+      details,
+      delivery,
+      entitlement: sha256,
+      revision: word,
+      approvalId: word.nullable(),
+      expiresAt: time,
+    }),
+  ),
+  'grant.superseded': kind(
+    'No single entitlement in force covers the grant any more (S9).',
+    z.strictObject({ because, revision: word }),
+  ),
+  'grant.revoked': kind('A grant was taken away.', z.strictObject(ended)),
+  'grant.released': kind('An agent gave its grant back.', none),
+  'credential.issued': kind(
+    'A credential was minted; written before it left (P1). `subject.credential` is its jti, and never the token.',
+    z.strictObject({
+      claimsHash: sha256,
+      resource: url,
+      scopes,
+      details,
+      expiresAt: time,
+      delivery,
+      approvalId: word.nullable(),
+      manifest: word,
+    }),
+  ),
+  'credential.revoked': kind('A credential was taken away.', z.strictObject(ended)),
+  refusal: kind(
+    'An authenticated caller was refused; `detail` is the precise reason (P8).',
+    z.strictObject({ code, detail: freeText.optional(), route: word.optional(), scopes: scopes.optional() }),
+  ),
+  'refusals.counted': kind(
+    'One caller was refused for one reason this many more times.',
+    z.strictObject({ code, count, from: time, until: time, route: word.optional() }),
+  ),
+  'strangers.counted': kind(
+    'Callers who proved nothing were refused this often, by problem code (S17).',
+    z.strictObject({ count, from: time, until: time, codes: z.partialRecord(code, count).optional() }),
+  ),
+  'lock.set': kind(
+    'Nothing is decided, minted or accepted for the target while this stands (S12).',
+    z.strictObject({
+      target: z.enum(['agent', 'tool', 'owner', 'everything']),
+      reason: freeText,
+      until: time.nullable(),
+      revokeGrants: z.boolean(),
+    }),
+  ),
+  'lock.lifted': kind(
+    'A lock was taken off; it revives no credential.',
+    z.strictObject({ reason: freeText.optional() }),
+  ),
+  'agent.decommissioning': kind(
+    'From here every decision for the agent refuses (P6).',
+    z.strictObject({ reason: freeText.optional() }),
+  ),
+  'agent.decommissioned': kind('Every taking-away of the agent is confirmed.', z.strictObject({ revocation: word })),
+  'revocation.confirmed': kind(
+    'One tool, or one account in it, is known to be dead to the credential (S15).',
+    z.strictObject({
+      by: z.enum([...VERIFIED_BY, 'target']),
+      how: word,
+      account: word.optional(),
+      credentials: count.optional(),
+      afterMilliseconds: count,
+    }),
+  ),
+  'revocation.complete': kind(
+    'All that one act took away is confirmed; its receipt is whole.',
+    z.strictObject({ confirmed: count, afterMilliseconds: count }),
+  ),
+  'revocation.outstanding': kind(
+    'A confirmation is late, and is still being tried for (P5).',
+    z.strictObject({ since: time, deadline: time, account: word.optional(), detail: freeText.optional() }),
+  ),
+  'rows.followed': kind(
+    'Rows that were dead by judgement were brought up to date, in one chunk.',
+    z.strictObject({ rows: word, count, because: word.optional() }),
+  ),
+  'bearer.made': kind(
+    'A bearer token was made (S10); shown once, kept as a hash.',
+    z.strictObject({ bearer: word, kind: bearerKind, holder: z.union([person, id]), expiresAt: time }),
+  ),
+  'bearer.revoked': kind('A bearer token was taken away.', z.strictObject({ bearer: word, ...ended })),
+  'key.created': kind(
+    'A key exists and is published; it does not sign yet.',
+    z.strictObject({ kid: word, alg: word, use: keyUse }),
+  ),
+  'key.rotated': kind(
+    'A key signs from here on; the one before it only verifies.',
+    z.strictObject({ kid: word, alg: word, use: keyUse, replaces: word.nullable() }),
+  ),
+  'key.retired': kind('A key verifies nothing any more.', z.strictObject({ kid: word, use: keyUse, because })),
+  'audit.exported': kind('Records left the house.', z.strictObject({ from: count, records: count })),
+  'server.started': kind(
+    'A broker started on this store.',
+    z.strictObject({ version: word, node: word, records: count }),
+  ),
+  'manifest.rejected': kind(
+    'A manifest set did not parse, so nothing changed. `faults` lists the first 20, `count` counts all.',
+    z.strictObject({
+      count,
+      faults: z.array(z.strictObject({ file: freeText, line: count, column: count, message: freeText })).max(20),
+    }),
+  ),
+  'authority.orphaned': kind(
+    'Nobody is left who may decide for this; `fallback` says who may now (S2).',
+    z.strictObject({ of: z.enum(['agent', 'tool', 'team']), name: word, fallback: word }),
+  ),
+} as const
+
+export type RecordKind = keyof typeof RECORD_KINDS
+
+/** What a record of this kind says beside who did it to what. */
+export type RecordBody<K extends RecordKind> = z.input<(typeof RECORD_KINDS)[K]['body']>
+
+export const actor = z.strictObject({
+  type: z.enum(['agent', 'owner', 'admin', 'auditor', 'publisher', 'verifier', 'operator', 'system', 'stranger']),
+  /** An e-mail address becomes personal by itself. */
+  id: z.union([person, word]),
+})
+
+/** What the record is about; `credential` is a jti, `request` an access request. */
+export const subject = z.strictObject({
+  agent: id.optional(),
+  tool: id.optional(),
+  session: id.optional(),
+  request: id.optional(),
+  grant: id.optional(),
+  credential: id.optional(),
+  /** Always personal, however it is written. */
+  owner: z.union([person, word]).optional(),
+  lock: id.optional(),
+  revision: id.optional(),
+  revocation: id.optional(),
+})
+
+/** The HTTP request, MCP call or command that the act came in with. */
+export const requestId = id.nullable()

@@ -1,0 +1,24 @@
+// Commits without end over the store that its arguments name, and prints a line once each is acknowledged.
+// The contract suite kills it in the middle.
+
+import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
+import { committed, sealed, testClock, tool } from './store-fixtures.ts'
+
+const [engine, path] = process.argv.slice(2)
+if (engine !== 'sqlite' || path === undefined) throw new Error('usage: committing-child.ts sqlite PATH')
+const store = await openSqliteStore({ path, clock: testClock() })
+
+async function commitForEver(lane: number): Promise<never> {
+  for (let round = 0; ; round++) {
+    const id = `cmt_${process.pid}_${lane}_${round}`
+    const bytes = () => new TextEncoder().encode(JSON.stringify({ id }))
+    const { first, last } = await committed(store, {
+      id,
+      put: [tool(id)],
+      records: [sealed({ bytes: bytes() }), sealed({ bytes: bytes() })],
+    })
+    process.stdout.write(`${JSON.stringify({ id, first, last })}\n`)
+  }
+}
+
+await Promise.all([1, 2, 3, 4].map(commitForEver))

@@ -1,0 +1,167 @@
+// The store's contract on SQLite, and what is true of this engine alone.
+
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Sqlite from 'better-sqlite3'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { StoreInDoubt, StoreUnavailable } from '../../src/actions/ports.ts'
+import { prepare } from '../../src/adapters/store/prepare.ts'
+import { openHandles } from '../../src/adapters/store/sqlite/open.ts'
+import { prepareReader } from '../../src/adapters/store/sqlite/reader.ts'
+import { MIGRATIONS } from '../../src/adapters/store/sqlite/schema.ts'
+import { createStore, openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
+import { prepareUpkeep } from '../../src/adapters/store/sqlite/upkeep.ts'
+import { type GroupResult, prepareWriter, type Writer } from '../../src/adapters/store/sqlite/writer.ts'
+import { type Opened, type OpenOptions, storeContract } from './store-contract.ts'
+import { committed, member, START, sealed, testClock, tool } from './store-fixtures.ts'
+
+async function open(options: OpenOptions = {}): Promise<Opened> {
+  const folder = mkdtempSync(join(tmpdir(), 'store-'))
+  const path = join(folder, 'hallpass.db')
+  const clock = testClock()
+  const openStore = () => openSqliteStore({ path, clock, ...options })
+  let store = await openStore()
+  return {
+    store,
+    clock,
+    child: ['sqlite', path],
+    async reopen() {
+      await store.close()
+      store = await openStore()
+      return store
+    },
+    second: openStore,
+    breakWrites() {
+      const outside = new Sqlite(path)
+      outside.exec(`create trigger no_space before update on head begin select raise(abort, 'no space left'); end`)
+      return () => {
+        outside.exec('drop trigger no_space')
+        outside.close()
+      }
+    },
+    async close() {
+      await store.close()
+      rmSync(folder, { recursive: true })
+    },
+  }
+}
+
+storeContract('SQLite', open, { isExclusive: true })
+
+describe('SQLite', () => {
+  let folder: string
+  let path: string
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'store-'))
+    path = join(folder, 'hallpass.db')
+  })
+  afterEach(() => rmSync(folder, { recursive: true }))
+
+  test('its files are readable by their owner alone (P7)', async () => {
+    const store = await openSqliteStore({ path, clock: testClock() })
+    await committed(store)
+    for (const file of [path, `${path}-wal`, `${path}.lock`]) expect(statSync(file).mode & 0o777).toBe(0o600)
+    await store.close()
+  })
+
+  test('a schema newer than the code is refused (STORE rule 9)', async () => {
+    const store = await openSqliteStore({ path, clock: testClock() })
+    await store.close()
+    const outside = new Sqlite(path)
+    outside.prepare('insert into migration (number, at) values (?, ?)').run(MIGRATIONS.length + 1, 'later')
+    outside.close()
+    await expect(openSqliteStore({ path, clock: testClock() })).rejects.toThrow(/newer/)
+    await expect(openSqliteStore({ path, clock: testClock() })).rejects.toThrow(/newer/)
+  })
+
+  test('a file that is no database is refused and left as it was (P10)', async () => {
+    writeFileSync(path, 'not a database, and long enough to be looked at'.repeat(20))
+    await expect(openSqliteStore({ path, clock: testClock() })).rejects.toThrow()
+    expect(statSync(path).size).toBe(940)
+  })
+
+  test('a log that is not what memory knows stops the store for good (STORE rule 10)', async () => {
+    const store = await openSqliteStore({ path, clock: testClock() })
+    await committed(store)
+    const outside = new Sqlite(path)
+    outside.exec('update head set size = 0')
+    outside.close()
+    await expect(store.commit(member())).rejects.toThrow(/not what this process knows/)
+    expect(store.fresh()).toBe(false)
+    await expect(store.commit(member())).rejects.toThrow(StoreUnavailable)
+    await store.close()
+  })
+
+  test('a database that is busy for a moment is waited for without blocking (STORE rule 8)', async () => {
+    const store = await openSqliteStore({ path, clock: testClock() })
+    const outside = new Sqlite(path)
+    outside.exec('begin immediate')
+    const commit = store.commit(member())
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect((await store.read(['tool/a'])).seq).toBe(0)
+    outside.exec('rollback')
+    outside.close()
+    expect((await commit).ok).toBe(true)
+    await store.close()
+  })
+
+  test('a full disk in the middle of a group leaves nothing of it (STORE 2)', () => {
+    const { writer: db, close } = openHandles(path, new Date(START))
+    const writer = prepareWriter(db, 2_000)
+    const pages = db.pragma('page_count', { simple: true })
+    db.pragma(`max_page_count = ${pages}`)
+    const members = [tool('small'), tool('x'.repeat(50_000))].map((row) => prepare(member({ put: [row] })))
+    const result = writer.commitGroup({ members, now: START, size: 0 })
+    expect(result).toMatchObject({ ok: false, why: 'failed' })
+    expect(!result.ok && result.error).toMatch(/SQLITE_FULL/)
+    expect(writer.probe()).toMatch(/full/)
+    expect(db.prepare('select count(*) as rows from tool').get()).toEqual({ rows: 0 })
+    db.pragma('max_page_count = 100000')
+    expect(writer.probe()).toBeNull()
+    expect(writer.commitGroup({ members, now: START, size: 0 }).ok).toBe(true)
+    close()
+  })
+
+  /** A store whose first COMMIT gives `answer` in place of the writer's own, after writing or not. */
+  function damaged(isWritten: boolean) {
+    const { writer: db, reader, close } = openHandles(path, new Date(START))
+    const real = prepareWriter(db, 2_000)
+    let isFirst = true
+    let isWell = false
+    const writer: Writer = {
+      commitGroup(group): GroupResult {
+        if (!isFirst) return real.commitGroup(group)
+        isFirst = false
+        if (isWritten) real.commitGroup(group)
+        return { ok: false, why: 'in doubt', error: 'SQLITE_IOERR' }
+      },
+      probe: () => (isWell ? real.probe() : 'still broken'),
+    }
+    const parts = { writer, reader: prepareReader(reader), upkeep: prepareUpkeep(db, 100), close }
+    const store = createStore({ path, clock: testClock() }, parts)
+    return { store, heal: () => (isWell = true) }
+  }
+
+  for (const isWritten of [true, false]) {
+    test(`a COMMIT of unknown fate that was ${isWritten ? '' : 'not '}written is in doubt, and known once a write works (STORE 5)`, async () => {
+      const { store, heal } = damaged(isWritten)
+      const doubt = member({ put: [tool('a')] })
+      const stop = new AbortController()
+      const feed = store.changes(0, stop.signal)[Symbol.asyncIterator]()
+      const next = feed.next()
+      await expect(store.commit(doubt)).rejects.toThrow(StoreInDoubt)
+      expect(store.fresh()).toBe(false)
+      await expect(store.outcomeOf(doubt.id)).rejects.toThrow(StoreUnavailable)
+      await expect(store.commit(member())).rejects.toThrow(StoreUnavailable)
+      heal()
+      expect(await store.outcomeOf(doubt.id)).toEqual(isWritten ? { ok: true, first: 0, last: 0 } : 'never')
+      expect(store.fresh()).toBe(true)
+      expect((await store.read(['tool/a'])).versions.get('tool/a')).toBe(isWritten ? 1 : 0)
+      if (isWritten) expect((await next).value).toEqual({ type: 'reload', seq: 1 })
+      expect((await store.commit(member({ records: [sealed(), sealed()] }))).ok).toBe(true)
+      stop.abort()
+      await store.close()
+    })
+  }
+})
