@@ -1,12 +1,12 @@
 // An agent's manifest: its keys from beside it, its owners, roles and access. Reads no file but those it is handed.
 
-import { posix } from 'node:path'
 import type { AgentManifest, IdentityKey, ManifestFiles, ToolManifest } from './manifest.ts'
 import { printable, quoted, suggestion } from './manifest-faults.ts'
 import type { Linking } from './manifest-link.ts'
 import { linkAccess, linkOwners, refersTo, sortedUnique } from './manifest-link.ts'
 import type { Read } from './manifest-read.ts'
 import type { YamlDocument } from './manifest-yaml.ts'
+import { pathWithin } from './path-within.ts'
 import { identityKeyFromJwk, identityKeysFromFile } from './public-key.ts'
 import type { Result } from './result.ts'
 import { err, ok } from './result.ts'
@@ -21,10 +21,8 @@ const isDate = (text: string): boolean => {
 const keyFilePath = (manifest: string, written: string): Result<string, string> => {
   if (/^[/~]|^[A-Za-z]:|\\/.test(written))
     return err('must be a path beside the manifest, like keys/triage-bot.pub.pem')
-  const path = posix.normalize(posix.join(posix.dirname(manifest), written))
-  return path === '..' || path.startsWith('../')
-    ? err('leads out of the scopes folder: keep key files inside it')
-    : ok(path)
+  const path = pathWithin(manifest.split('/').slice(0, -1).join('/'), written)
+  return path === null ? err('leads out of the scopes folder: keep key files inside it') : ok(path)
 }
 
 const keysInFile = (yaml: YamlDocument, written: string, files: ManifestFiles): Result<IdentityKey[], string> => {

@@ -5,7 +5,7 @@ import { didYouMean } from './did-you-mean.ts'
 import type { Fault, Source } from './manifest.ts'
 
 /** Faults shown; what is beyond is counted. */
-export const MAX_FAULTS = 100
+const MAX_FAULTS = 100
 const MAX_KEPT = 300
 const MAX_SHOWN_CHARACTERS = 80
 
@@ -48,7 +48,7 @@ export const suggestion = (word: string, candidates: Iterable<string>, otherwise
 export const notYet = (what: string, instead = ''): string => `this version does not have ${what} yet${instead}`
 
 /** Wording is put off until it is known that the fault will be kept: suggestions cost time. */
-export type Wording = string | (() => string)
+type Wording = string | (() => string)
 
 export type Faults = {
   readonly add: (source: Source, wording: Wording) => void

@@ -180,7 +180,7 @@ const linkDetails = (
       linking.faults.add(place, () => `unknown details key ${quoted(key)} ${on}${suggestion(key, keys, otherwise)}`)
     }
   }
-  if (gone) gone = true
+  if (gone) return null
   return Object.fromEntries(Object.entries(entry.details).map(([key, values]) => [key, sortedUnique(values)]))
 }
 

@@ -23,14 +23,13 @@ import { linkRole, linkTeam, linkTool } from './manifest-link.ts'
 import type { Read, ReadSet } from './manifest-read.ts'
 import { emptyReadSet, readDocument } from './manifest-read.ts'
 import { MANIFEST_KINDS } from './manifest-schema.ts'
+import { MAX_FILES, MAX_TOTAL_BYTES } from './manifest-text.ts'
 import { readYaml } from './manifest-yaml.ts'
 
 export { confusableSkeleton } from './confusable.ts'
 export { faultLine } from './manifest-faults.ts'
 export { jsonSchemas, SCHEMA_FIELDS } from './manifest-schema.ts'
 
-export const MAX_FILES = 10_000
-const MAX_TOTAL_BYTES = 32 * 1024 * 1024
 const MAX_PATH = 300
 
 export type ParseOptions = {

@@ -17,7 +17,7 @@ export const DEFAULT_TOKEN_TTL_SECONDS = 300
 /** What an agent, tool, role or team may be called. */
 export const NAME = /^[a-z0-9]+(-[a-z0-9]+)*$/
 /** Ends, not starts, with what RFC 6749 section 3.3 allows: no space, comma, quote or equals sign. */
-export const SCOPE = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/
+const SCOPE = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/
 const DETAIL_KEY = /^[A-Za-z][A-Za-z0-9_-]*$/
 const EMAIL = String.raw`[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+`
 const OWNER = new RegExp(`^(team/[a-z0-9]+(-[a-z0-9]+)*|${EMAIL})$`)

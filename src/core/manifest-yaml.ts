@@ -6,8 +6,8 @@ import { Composer, CST, isMap, isScalar, isSeq, Lexer, Parser } from 'yaml'
 import type { Source } from './manifest.ts'
 import type { Faults } from './manifest-faults.ts'
 import { printable, quoted, UNPRINTABLE } from './manifest-faults.ts'
+import { decode, isFit, places } from './manifest-text.ts'
 
-export const MAX_FILE_BYTES = 1024 * 1024
 const MAX_DOCUMENTS = 1000
 const MAX_TOKENS = 200_000
 const MAX_DEPTH = 20
@@ -40,60 +40,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   'directive-line': 'YAML directives (%…) are not read in a manifest: remove the line',
 }
 
-const PRIVATE_KEY = /-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY/
-const OUR_TOKEN = /\bhp_(?:owner|admin|audit|pub|verify)_[A-Za-z0-9_-]{8}/
 const DATE = /^\d{4}-\d{1,2}-\d{1,2}(?:[Tt ].*)?$/
 const DURATION_FIELDS = new Set(['grantFor', 'tokenTtl', 'maxTtl', 'leeway'])
-
-/** Offsets of a text to line and column, by binary search. */
-const places = (file: string, text: string): ((offset: number) => Source) => {
-  const starts = [0]
-  for (let next = text.indexOf('\n'); next >= 0; next = text.indexOf('\n', next + 1)) starts.push(next + 1)
-  return (offset) => {
-    let low = 0
-    let high = starts.length
-    while (high - low > 1) {
-      const middle = (low + high) >> 1
-      if (starts[middle]! <= offset) low = middle
-      else high = middle
-    }
-    return { file, line: low + 1, column: offset - starts[low]! + 1 }
-  }
-}
-
-/** The text of a file without its byte order mark, or null after a fault. */
-const decode = (file: string, bytes: Uint8Array, faults: Faults): string | null => {
-  const start = { file, line: 1, column: 1 }
-  if (bytes.byteLength > MAX_FILE_BYTES) {
-    faults.add(start, `the file is larger than ${MAX_FILE_BYTES / 1024} KiB: split it`)
-    return null
-  }
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error
-    faults.add(start, 'the file is not UTF-8 text: save it as UTF-8')
-    return null
-  }
-}
-
-/** Everything that makes a text unfit before it is YAML at all; true where it may be read on. */
-const isFit = (text: string, at: (offset: number) => Source, faults: Faults): boolean => {
-  const privateKey = PRIVATE_KEY.exec(text)
-  if (privateKey) {
-    const advice =
-      'a manifest names public keys alone; take it out, and make the agent a new key, for this one has been seen'
-    faults.add(at(privateKey.index), `a private key is pasted here: ${advice}`)
-  }
-  const token = OUR_TOKEN.exec(text)
-  if (token) faults.add(at(token.index), 'a Hallpass token is pasted here: take it out and revoke it')
-  const strange = UNPRINTABLE.exec(text) ?? /\r(?!\n)/.exec(text)
-  if (strange) {
-    const code = (strange[0].codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')
-    faults.add(at(strange.index), `the control or invisible character U+${code} is not read in a manifest: remove it`)
-  }
-  return !privateKey && !token && !strange
-}
 
 /** The stream's syntax tree, or null after a fault. Stops at the first sign of a bomb, before anything recurses. */
 const readTokens = (text: string, at: (offset: number) => Source, faults: Faults): CST.Token[] | null => {

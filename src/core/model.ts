@@ -53,7 +53,10 @@ export type Slice = {
   /** Null: once in force, now gone. */
   readonly value: SliceValue | null
   readonly digest: string
-  /** What was in force before its document went away; resumed by an identical document until then (S3). */
+  /**
+   * What was in force before a document that it rests on went away; resumed by identical documents until then (S3).
+   * `document` is the canonical JSON of `Kind/name` → digest, of all that it rests on.
+   */
   readonly resumable: { readonly document: string; readonly value: SliceValue; readonly until: Instant } | null
 }
 
@@ -70,6 +73,18 @@ export type Revision = {
   readonly state: RevisionState
   readonly narrowings: readonly string[]
   readonly warnings: readonly string[]
+  /** What the next revision is read against: absent in rows that nobody applies on. */
+  readonly remembers?: Remembered
+}
+
+/** What outlives a document: what it said last (S3), and names that may be referred to though they are gone (P3). */
+export type Remembered = {
+  /** `Kind/name` → digest of the document, of this revision's set. */
+  readonly documents: Readonly<Record<string, string>>
+  readonly roles: readonly string[]
+  /** Tool → scopes, and details keys, that it ever had in force. */
+  readonly scopes: Readonly<Record<string, readonly string[]>>
+  readonly details: Readonly<Record<string, readonly string[]>>
 }
 
 export type WideningState = 'waiting' | 'accepted' | 'declined' | 'void'

@@ -1,7 +1,7 @@
 // References to secrets, as words only (S5): where one may point. Nothing here reads a variable or a file.
 
-import { posix } from 'node:path'
 import { notYet, quoted } from './manifest-faults.ts'
+import { pathWithin } from './path-within.ts'
 
 const TOOL_VARIABLE = /^HALLPASS_TOOL_[A-Z0-9_]+$/
 const KEK_FILE = /(^|[-_.])(kek|key-encryption-key)([-_.]|$)/i
@@ -22,12 +22,14 @@ export const secretReferenceFault = (reference: string, secretsFolder: string | 
       return `secret reference ${named}: a manifest may name HALLPASS_TOOL_* variables alone`
     return notYet(`secret references (${named})`)
   }
-  const folder = secretsFolder === null ? null : posix.resolve('/', secretsFolder)
-  const resolved = posix.resolve(folder ?? '/secrets', target.replaceAll('\\', '/'))
-  if (KEK_FILE.test(posix.basename(resolved))) {
+  const path = target.replaceAll('\\', '/')
+  if (KEK_FILE.test(path.split('/').at(-1) ?? '')) {
     return `secret reference ${named} is to Hallpass's own key: no manifest may reach it`
   }
-  if (!resolved.startsWith(`${folder ?? '/secrets'}/`)) {
+  const folder = secretsFolder?.replace(/\/+$/, '') ?? null
+  const isAbsolute = path.startsWith('/')
+  const relative = isAbsolute && folder !== null && path.startsWith(`${folder}/`) ? path.slice(folder.length) : path
+  if ((isAbsolute && relative === path) || pathWithin('', relative) === null) {
     return `secret reference ${named} leads out of the secrets folder: name a file inside it, like file:tickets-token`
   }
   return notYet(`secret references (${named})`)

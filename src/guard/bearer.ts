@@ -1,6 +1,6 @@
 // The credential out of a request: the Authorization header alone (never query or body), exactly one, bounded.
 
-export const MAX_TOKEN_CHARS = 8 * 1024
+const MAX_TOKEN_CHARS = 8 * 1024
 
 export type AuthorizationSource =
   | string

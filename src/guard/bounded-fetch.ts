@@ -3,7 +3,7 @@
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>
 
 /** Runs `work` with a signal that aborts after `timeoutMs` or with `parent`, and leaves no timer or listener behind. */
-export const withDeadline = async <T>(
+const withDeadline = async <T>(
   parent: AbortSignal,
   timeoutMs: number,
   work: (signal: AbortSignal) => Promise<T>,

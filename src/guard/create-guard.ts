@@ -202,7 +202,7 @@ export const createGuard = (options: GuardOptions): Guard => {
           }
         }
         // From here on nothing is awaited: an acknowledged denial is one that this very check has seen.
-        if (view.epoch() !== epoch) return stale()
+        if (!view.isLive() || view.epoch() !== epoch) return stale()
         const expired = verified.access.expiresAt + leewaySeconds * 1000 <= clocks.now()
         if (expired || denySet.blocks(verified.deniable)) {
           cache.delete(key)

@@ -1,7 +1,7 @@
 // Which tokens are dead before their time. Pure memory: entries only ever get stricter, and leave once nothing they name can live.
 
 export const DENY_KINDS = ['sid', 'grant_id', 'jti', 'kid', 'sub'] as const
-export type DenyKind = (typeof DENY_KINDS)[number]
+type DenyKind = (typeof DENY_KINDS)[number]
 
 export type Denial = {
   readonly kind: DenyKind

@@ -86,10 +86,12 @@ export const followFeed = async (
       redirect: 'error',
       signal: life.signal,
     })
-    const type = response.headers.get('content-type') ?? ''
-    if (response.status !== 200 || !/^text\/event-stream\s*(;|$)/i.test(type) || !response.body) {
-      throw new Error(`feed answered ${response.status}${response.status === 200 ? ` as ${type.slice(0, 80)}` : ''}`)
+    if (response.status !== 200 || !response.body) {
+      const refused = response.status === 401 || response.status === 403
+      throw new Error(`feed answered ${response.status}${refused ? ': is the verifier token in force?' : ''}`)
     }
+    const type = response.headers.get('content-type') ?? ''
+    if (!/^text\/event-stream\s*(;|$)/i.test(type)) throw new Error('feed is not an event stream')
     allowSilence(connection.stallMs)
     for await (const event of readEvents(response.body, MAX_EVENT_CHARS)) {
       allowSilence(connection.stallMs)

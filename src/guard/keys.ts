@@ -19,7 +19,7 @@ export type Keys = {
 }
 
 /** RFC 8414 section 3: the well-known part goes between the host and the path of the issuer. */
-export const metadataUrl = (issuer: string): string => {
+const metadataUrl = (issuer: string): string => {
   const { origin, pathname } = new URL(issuer)
   return `${origin}/.well-known/oauth-authorization-server${pathname === '/' ? '' : pathname}`
 }

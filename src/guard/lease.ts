@@ -1,7 +1,7 @@
 // The guard's right to answer, in time. Counted from sending, on both clocks: the monotonic one cannot be set back, and the
 // wall clock also runs while the machine sleeps. A lease is never longer than the contract's 10 s.
 
-export const MAX_LEASE_MS = 10_000
+const MAX_LEASE_MS = 10_000
 const MAX_PENDING = 16
 
 export type Clocks = {
@@ -15,7 +15,7 @@ export type Instant = { readonly wallMs: number; readonly monotonicMs: number }
 export const instantOf = ({ now, monotonicNow }: Clocks): Instant => ({ wallMs: now(), monotonicMs: monotonicNow() })
 
 /** What the broker answered: usable once position `seq` is applied, for `leaseMs` from `sentAt`. */
-export type LeaseAnswer = { readonly seq: number; readonly leaseMs: number; readonly sentAt: Instant }
+type LeaseAnswer = { readonly seq: number; readonly leaseMs: number; readonly sentAt: Instant }
 
 export type Lease = {
   offer(answer: LeaseAnswer, position: number): void

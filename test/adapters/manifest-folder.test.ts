@@ -1,7 +1,7 @@
 // Reading and watching a real folder: what is not read, what is told, and how soon an edit arrives.
 
-import { execFileSync } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
@@ -94,9 +94,11 @@ test('a symbolic link to a file or a folder is refused and named (S3)', async ()
   expect(await message()).toMatch(/^tools is a symbolic link/)
 })
 
-test('a named pipe is refused without being opened (S5)', async () => {
-  execFileSync('mkfifo', [join(folder, 'agents/pipe.yaml')])
-  expect(await message()).toBe('agents/pipe.yaml is not a plain file: remove it')
+test('a socket or any other special file is refused without being opened (S5)', async () => {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(join(folder, 'agents/socket.yaml'), resolve))
+  expect(await message()).toBe('agents/socket.yaml is not a plain file: remove it')
+  await new Promise((resolve) => server.close(resolve))
 })
 
 test('a file over the size limit is refused without being read whole (S5)', async () => {
@@ -182,6 +184,23 @@ test('a folder that vanishes is told once, changes nothing, and is found when it
   expect(snapshots.length).toBe(1)
   await rename(`${folder}-away`, folder)
   await until(() => snapshots.length === 2)
+})
+
+test('a fault that stays is told once, however often the folder changes around it (P3)', async () => {
+  const { snapshots, faults } = watching(undefined, 20)
+  await until(() => snapshots.length === 1)
+  await symlink('/etc/hosts', join(folder, 'link.pem'))
+  await until(() => faults.length === 1)
+  await writeFile(join(folder, 'agents/a.yaml'), 'two')
+  await symlink('/etc/hosts', join(folder, 'a-link.pem'))
+  await until(() => faults.length === 2)
+  await rm(join(folder, 'a-link.pem'))
+  await writeFile(join(folder, 'b.md'), 'three')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(faults.map((fault) => fault.split(' ')[0])).toEqual(['link.pem', 'a-link.pem'])
+  await rm(join(folder, 'link.pem'))
+  await until(() => snapshots.length === 2)
+  expect(text(snapshots[1]!, 'agents/a.yaml')).toBe('two')
 })
 
 test('a snapshot that could not be applied is handed over again (P10)', async () => {

@@ -102,7 +102,7 @@ export function storeContract(name: string, open: (options?: OpenOptions) => Pro
         const snapshot = await store.read(['tool/tickets'])
         expect(snapshot.seq).toBe(last + 1)
         expect(snapshot.versions.get('tool/tickets')).toBe(last + 1)
-        expect(snapshot.get('tool', 'tickets')).toEqual({ id: 'tickets', epoch: 3, grantEpoch: 0 })
+        expect(snapshot.get('tool', 'tickets')).toEqual(tool('tickets', 3).row)
       })
 
       test('everything is there again after closing and opening (STORE 1)', async () => {

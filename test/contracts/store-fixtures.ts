@@ -62,7 +62,10 @@ export function member(wanted: Wanted = {}): Member {
   }
 }
 
-export const tool = (id: string, epoch = 0): Row => ({ kind: 'tool', row: { id, epoch, grantEpoch: 0 } })
+export const tool = (id: string, epoch = 0): Row => ({
+  kind: 'tool',
+  row: { id, epoch, grantEpoch: 0, locks: [], epochAt: 0 },
+})
 
 export const session = (id: string, fields: Partial<Session> = {}): Row => ({
   kind: 'session',

@@ -338,7 +338,9 @@ describe('limits', () => {
 
   test('a file with a path that could lead elsewhere or mislead a reader is refused', () => {
     for (const path of ['../a.yaml', '/a.yaml', 'a/../b.yaml', 'a\nb.yaml', 'a\u202eb.yaml', 'a\\b.yaml']) {
-      expect(faultsOf({ [path]: tool() })[0]).toContain('has a name that is not read')
+      const [fault] = faultsOf({ [path]: tool() })
+      expect(fault).toContain('has a name that is not read')
+      expect(fault).not.toMatch(/[\n\u202e]/)
     }
   })
 
@@ -406,6 +408,24 @@ describe('schemas', () => {
       ).toEqual(JSON.parse(JSON.stringify(schema)))
     }
   })
+})
+
+test.each([
+  ['file:tickets-token', 'does not have secret references'],
+  ['file:/srv/secrets/tickets-token', 'does not have secret references'],
+  ['file:/srv/secrets/../data/db', 'leads out'],
+  ['file:/srv/secrets-of-others/x', 'leads out'],
+  ['file:a/../../b', 'leads out'],
+  ['file:..\\b', 'leads out'],
+  ['file:.', 'leads out'],
+  ['file:sub/kek', "Hallpass's own key"],
+  ['env:HALLPASS_TOOL_', 'HALLPASS_TOOL_* variables alone'],
+])('a reference to %s is judged by where it leads (S5)', (reference, words) => {
+  const faults = faultsOf(
+    { 't.yaml': tool('tickets', `  upstream: { token: '${reference}' }\n`) },
+    { secretsFolder: '/srv/secrets/' },
+  )
+  expect(faults.some((fault) => fault.includes('secret reference') && fault.includes(words))).toBe(true)
 })
 
 test.each([

@@ -184,6 +184,38 @@ describe('the lease', () => {
     await expect.poll(() => codeOf(guard, 'a.b.c')).toBe('invalid_token')
   })
 
+  test('that was asked for before a reset counts for nothing after it (S15)', async () => {
+    let letGo = () => {}
+    const held = new Promise<void>((resolve) => {
+      letGo = resolve
+    })
+    let hold = false
+    let answered = 0
+    const guard = broker.guard({
+      readyWaitMs: 50,
+      timings: { renewMs: 60_000 },
+      fetch: async (input, init) => {
+        const wait = hold && input.endsWith('/guard/lease')
+        hold &&= !wait
+        const response = await fetch(input, init)
+        if (wait) await held
+        answered += Number(wait)
+        return response
+      },
+    })
+    await live(guard)
+    hold = true
+    await applied(guard, broker.deny({ sid: 'session-9' }))
+    await expect.poll(() => broker.seen.acks.at(-1)?.ackSeq, { interval: 2 }).toBe(1)
+    broker.state.leaseStatus = 503
+    broker.sendReset()
+    broker.sendSynced()
+    await expect.poll(() => guard.status().lastFault).toContain('lease answered 503')
+    letGo()
+    await expect.poll(() => answered).toBe(1)
+    expect(await codeOf(guard, await broker.mint())).toBe('stale_view')
+  })
+
   test('is waited for at the start, for a bounded time (P10)', async () => {
     broker.state.holdSync = true
     const guard = broker.guard({ readyWaitMs: 150 })

@@ -8,13 +8,11 @@ import { lstat, open, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ManifestFiles } from '../../core/manifest.ts'
 import { printable } from '../../core/manifest-faults.ts'
+import { MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES } from '../../core/manifest-text.ts'
 import { heldGitLock } from './git-lock.ts'
 
-const MAX_FILES = 10_000
 const MAX_FOLDERS = 2000
 const MAX_DEPTH = 16
-const MAX_FILE_BYTES = 1024 * 1024
-const MAX_TOTAL_BYTES = 32 * 1024 * 1024
 const READ_NAMES = /\.(?:ya?ml|pem|json)$/
 
 export type FolderRead =

@@ -1,0 +1,213 @@
+// What an edit takes away from those who hold something: grants that no entitlement covers any more are superseded (S9),
+// sessions whose key left are revoked with all that rests on them (S11), credentials follow. One receipt per agent, one
+// per tool that is gone. It takes nothing that is still covered.
+
+import { type Authority, valueDigest } from '../core/compile-slices.ts'
+import { grantCovered } from '../core/coverage.ts'
+import { move } from '../core/lifecycle.ts'
+import type { AccessRequest, Grant, Revocation, Row, Session } from '../core/model.ts'
+import type { AuditRecord } from '../core/record.ts'
+import { ok } from '../core/result.ts'
+import { sliceId } from '../core/slice.ts'
+import { credentialsTaken } from './confirmations.ts'
+import { deadRows } from './dead-rows.ts'
+import { finishRevocation } from './finish-revocation.ts'
+import type { Context, Deps } from './ports.ts'
+import { newRevocation } from './revoke.ts'
+import type { CutOff } from './slice-rows.ts'
+import { listAll } from './standing.ts'
+import { type Look, recordOf, transact } from './transact.ts'
+
+type Takes = Revocation['takes'][number]
+
+/** Everything of one agent, or of one tool that is cut off, that an edit may have made dead. */
+type Reach = {
+  readonly target: string
+  readonly agent: string | null
+  readonly tool: string | null
+  readonly takes: Takes[]
+  readonly sessions: Session[]
+  readonly requests: AccessRequest[]
+  readonly grants: Map<string, { readonly row: Grant; readonly to: 'superseded' | 'revoked' }>
+}
+
+export type Taken = {
+  readonly put: readonly Row[]
+  readonly records: readonly AuditRecord[]
+  readonly revocations: readonly Revocation[]
+  /** Where something may have been made while this was judged: looked through again after the commit. */
+  readonly quiet: readonly Revocation[]
+}
+
+/** Judges what `next` leaves of what is held. Rows and receipts are for the edit's own commit. */
+export async function takeNarrowed(
+  deps: Deps,
+  context: Context,
+  look: Look,
+  edit: {
+    readonly inForce: Authority
+    readonly next: Authority
+    readonly cutOff: readonly CutOff[]
+    readonly revision: string
+  },
+): Promise<Taken> {
+  const reaches = await reachesOf(deps, look.now, edit)
+  const put: Row[] = []
+  const records: AuditRecord[] = []
+  const revocations: Revocation[] = []
+  const quiet: Revocation[] = []
+  for (const reach of reaches.values()) {
+    const { sessions, requests, grants } = reach
+    const credentials = await credentialsTaken(deps, look.now, reach.takes)
+    const receipt = newRevocation(deps, context, look.now, {
+      act: 'narrowed',
+      target: reach.target,
+      agent: reach.agent,
+      tool: reach.tool,
+      reason: null,
+      takes: reach.takes,
+      counts: { sessions: sessions.length, requests: requests.length, grants: grants.size },
+    })
+    if (sessions.length + requests.length + grants.size + credentials.length === 0) {
+      quiet.push(receipt)
+      continue
+    }
+    revocations.push(receipt)
+    put.push({ kind: 'revocation', row: receipt })
+    const of = { revocation: receipt.id }
+    for (const row of sessions) {
+      put.push({ kind: 'session', row: { ...move('session', row, 'revoked'), revocation: receipt.id } })
+      records.push(
+        recordOf(
+          context,
+          look.now,
+          'session.revoked',
+          { ...of, agent: row.agent, session: row.id },
+          { because: 'narrowed' },
+        ),
+      )
+    }
+    for (const row of requests) {
+      const subject = { ...of, agent: row.agent, tool: row.tool, request: row.id }
+      put.push({
+        kind: 'request',
+        row: { ...move('request', row, 'withdrawn'), decidedAt: look.now, revocation: receipt.id },
+      })
+      records.push(recordOf(context, look.now, 'request.withdrawn', subject, { because: 'session revoked' }))
+    }
+    for (const { row, to } of grants.values()) {
+      const subject = { ...of, agent: row.agent, tool: row.tool, grant: row.id }
+      put.push({ kind: 'grant', row: { ...move('grant', row, to), revocation: receipt.id } })
+      records.push(
+        to === 'revoked'
+          ? recordOf(context, look.now, 'grant.revoked', subject, { because: 'session revoked' })
+          : recordOf(context, look.now, 'grant.superseded', subject, { because: 'narrowed', revision: edit.revision }),
+      )
+    }
+  }
+  return { put, records, revocations, quiet }
+}
+
+/** After the commit: follows the receipts, and opens one where something was made while the edit was being judged. */
+export async function followNarrowed(deps: Deps, context: Context, taken: Taken): Promise<readonly Revocation[]> {
+  const followed: Revocation[] = []
+  for (const revocation of taken.revocations) followed.push(await finishRevocation(deps, revocation))
+  for (const revocation of taken.quiet) {
+    if ((await deadRows(deps, deps.clock.now(), revocation)).length === 0) continue
+    const done = await transact(deps, 'narrowing', async (look) =>
+      ok({
+        value: null,
+        put: [{ kind: 'revocation' as const, row: revocation }],
+        records: [
+          recordOf(
+            context,
+            look.now,
+            'rows.followed',
+            { revocation: revocation.id },
+            { rows: 'all', count: 0, because: 'narrowed' },
+          ),
+        ],
+      }),
+    )
+    if (done.ok) followed.push(await finishRevocation(deps, revocation))
+  }
+  return followed
+}
+
+async function reachesOf(
+  deps: Deps,
+  now: number,
+  {
+    inForce,
+    next,
+    cutOff,
+  }: { readonly inForce: Authority; readonly next: Authority; readonly cutOff: readonly CutOff[] },
+): Promise<ReadonlyMap<string, Reach>> {
+  const reaches = new Map<string, Reach>()
+  const reachOf = (kind: 'agent' | 'tool', name: string): Reach => {
+    const target = `${kind}/${name}`
+    const made = reaches.get(target) ?? {
+      target,
+      agent: kind === 'agent' ? name : null,
+      tool: kind === 'tool' ? name : null,
+      takes: [],
+      sessions: [],
+      requests: [],
+      grants: new Map(),
+    }
+    reaches.set(target, made)
+    return made
+  }
+  const isCut = (kind: CutOff['kind'], name: string) => cutOff.some((cut) => cut.kind === kind && cut.name === name)
+  for (const [id, was] of inForce) {
+    const left = next.get(id) ?? null
+    if (was === null || valueDigest(was) === valueDigest(left)) continue
+    if (was.of === 'access') await pair(was.agent, was.tool)
+    else if (was.of === 'agent') await agent(was.name, left?.of === 'agent' ? left.keys.map(({ kid }) => kid) : [])
+    else if (was.of === 'tool') await tool(was.name)
+  }
+  return reaches
+
+  /** A tool is cut off with its grants whatever covers them; otherwise what is not covered is superseded. */
+  function judgeGrant(grant: Grant, reach: Reach): void {
+    const access = next.get(sliceId.access(grant.agent, grant.tool)) ?? null
+    const of = next.get(sliceId.tool(grant.tool)) ?? null
+    const dead = isCut('tool', grant.tool) || isCut('agent', grant.agent)
+    if (dead || !grantCovered(grant, access?.of === 'access' ? access : null, of?.of === 'tool' ? of : null))
+      if (!reach.grants.has(grant.id)) reach.grants.set(grant.id, { row: grant, to: 'superseded' })
+  }
+
+  async function pair(agent: string, tool: string): Promise<void> {
+    const reach = reachOf('agent', agent)
+    reach.takes.push({ agent, tool })
+    for (const grant of await listAll(deps, 'grant', { agent, tool, state: 'active', expiresAfter: now }))
+      judgeGrant(grant, reach)
+  }
+
+  async function tool(name: string): Promise<void> {
+    const isGone = isCut('tool', name)
+    if (isGone) reachOf('tool', name).takes.push({ tool: name })
+    const held = new Set<string>()
+    for (const grant of await listAll(deps, 'grant', { tool: name, state: 'active', expiresAfter: now })) {
+      held.add(grant.agent)
+      judgeGrant(grant, isGone ? reachOf('tool', name) : reachOf('agent', grant.agent))
+    }
+    if (!isGone) for (const agent of held) reachOf('agent', agent).takes.push({ agent, tool: name })
+  }
+
+  async function agent(name: string, keysLeft: readonly string[]): Promise<void> {
+    const reach = reachOf('agent', name)
+    reach.takes.push({ agent: name })
+    const isGone = isCut('agent', name)
+    if (isGone)
+      for (const grant of await listAll(deps, 'grant', { agent: name, state: 'active', expiresAfter: now }))
+        judgeGrant(grant, reach)
+    for (const session of await listAll(deps, 'session', { agent: name, state: 'open', expiresAfter: now })) {
+      if (!isGone && keysLeft.includes(session.key)) continue
+      reach.sessions.push(session)
+      reach.requests.push(...(await listAll(deps, 'request', { session: session.id, state: 'pending' })))
+      for (const row of await listAll(deps, 'grant', { session: session.id, state: 'active', expiresAfter: now }))
+        reach.grants.set(row.id, { row, to: isGone ? 'superseded' : 'revoked' })
+    }
+  }
+}

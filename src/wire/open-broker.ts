@@ -1,0 +1,90 @@
+// Opens the store and the keys of one data folder and builds what actions need. `init` and `serve` both start here;
+// the store is held exclusively by whoever has it open.
+
+import { existsSync } from 'node:fs'
+import { createExpiryWatch } from '../actions/expiry-watch.ts'
+import type { Deps, Guards, Log, Notifier, Store } from '../actions/ports.ts'
+import { ensureKeys, type Keys } from '../actions/rotate-keys.ts'
+import { createKeys } from '../adapters/keys/create-keys.ts'
+import { loadKek } from '../adapters/keys/kek.ts'
+import { createSigner, type KeyRing } from '../adapters/keys/signer.ts'
+import { openSqliteStore } from '../adapters/store/sqlite/sqlite-store.ts'
+import { systemClock } from '../adapters/system/clock.ts'
+import { type DataFolder, openDataFolder } from '../adapters/system/data-folder.ts'
+import { systemIds } from '../adapters/system/ids.ts'
+import type { Config } from '../config.ts'
+import { LIFETIME } from '../core/limits.ts'
+import { err, ok, type Result } from '../core/result.ts'
+
+export type Broker = {
+  readonly deps: Deps
+  readonly keys: Keys
+  readonly folder: DataFolder
+  close(): Promise<void>
+}
+
+export type Connections = {
+  readonly guards: (deps: Pick<Deps, 'store' | 'clock'>) => Guards
+  readonly notifier: Notifier
+}
+
+/** The error is a sentence for whoever starts it: what is wrong and what to do. */
+export async function openBroker(config: Config, log: Log, connections: Connections): Promise<Result<Broker, string>> {
+  const folder = openDataFolder(config.dataPath)
+  if (!folder.ok) return folder
+  const kek = loadKek(config.kek, {
+    dataPath: folder.value.path,
+    loopback: config.loopback,
+    mayGenerate: !existsSync(config.database.path),
+  })
+  if (!kek.ok) return kek
+
+  let store: Store
+  try {
+    store = await openSqliteStore({ path: config.database.path, clock: systemClock, log })
+  } catch (thrown) {
+    return err(thrown instanceof Error ? thrown.message : String(thrown))
+  }
+  const ids = systemIds(systemClock)
+  const keys = createKeys(kek.value)
+  const settings = {
+    issuer: config.issuer,
+    mcpUrl: `${config.issuer}/mcp`,
+    sessionMaxSeconds: config.sessionMaxSeconds,
+    scopesMode: config.scopesMode,
+    requestTtlSeconds: LIFETIME.request,
+    supportedApprovals: ['none', 'owner'] as const,
+  }
+  const made = await ensureKeys({ store, clock: systemClock, ids }, keys)
+  if (!made.ok) {
+    await store.close()
+    return err(made.error.message)
+  }
+  let signer: KeyRing
+  try {
+    signer = await createSigner({ store, kek: kek.value, clock: systemClock, settings, log })
+  } catch (thrown) {
+    await store.close()
+    return err(thrown instanceof Error ? thrown.message : String(thrown))
+  }
+  const deps: Deps = {
+    store,
+    signer,
+    clock: systemClock,
+    ids,
+    guards: connections.guards({ store, clock: systemClock }),
+    expiry: createExpiryWatch(systemClock),
+    notifier: connections.notifier,
+    log,
+    settings,
+  }
+  return ok({
+    deps,
+    keys,
+    folder: folder.value,
+    async close() {
+      await signer.close()
+      await store.close()
+    },
+  })
+}
