@@ -21,22 +21,6 @@ const GUARD_MS = 15_000
 const ALONE_MS = 5_000
 const PAGE = 500
 
-/**
- * Confirmations per tool for the credentials that `filters` take at `at`, sorted by tool. Tools that ask at each call
- * are confirmed at once; tools without a credential that anyone could still accept are left out.
- * `known` gives the tools whose slice changes in the same act, as they were before it.
- */
-export async function confirmationsFor(
-  deps: Pick<Deps, 'store'>,
-  at: Instant,
-  filters: readonly CredentialFilter[],
-  known: ReadonlyMap<string, Verifying> = new Map(),
-): Promise<readonly Confirmation[]> {
-  const credentials = await credentialsTaken(deps, at, filters)
-  const tools = [...new Set(credentials.map((credential) => credential.tool))]
-  return confirmationsOf(credentials, await verifyingOf(deps, tools, known), at)
-}
-
 /** The issued credentials that `filters` name and that some verifier could still accept, each once. */
 export async function credentialsTaken(
   deps: Pick<Deps, 'store'>,
@@ -60,20 +44,18 @@ export async function credentialsTaken(
   return [...taken.values()]
 }
 
-/** How each tool verifies: `known` first, then its slice in force, then the one that is gone, then the slowest way. */
+/** How each tool verifies: by its slice in force, else the one that just went away, else the slowest way. */
 export async function verifyingOf(
   deps: Pick<Deps, 'store'>,
   tools: readonly string[],
-  known: ReadonlyMap<string, Verifying> = new Map(),
 ): Promise<ReadonlyMap<string, Verifying>> {
   const verifying = new Map<string, Verifying>()
-  const unknown = tools.filter((tool) => !known.has(tool))
-  const snapshot =
-    unknown.length > 0 ? await deps.store.read(unknown.map((tool) => `slice/${sliceId.tool(tool)}` as const)) : null
+  if (tools.length === 0) return verifying
+  const snapshot = await deps.store.read(tools.map((tool) => `slice/${sliceId.tool(tool)}` as const))
   for (const tool of tools) {
-    const slice = snapshot?.get('slice', sliceId.tool(tool))
+    const slice = snapshot.get('slice', sliceId.tool(tool))
     const value = slice?.value ?? slice?.resumable?.value
-    verifying.set(tool, known.get(tool) ?? (value?.of === 'tool' ? value.token : UNKNOWN_TOOL))
+    verifying.set(tool, value?.of === 'tool' ? value.token : UNKNOWN_TOOL)
   }
   return verifying
 }

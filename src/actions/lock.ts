@@ -132,7 +132,7 @@ export async function liftLock(
       ...(lock === undefined ? {} : { owner: lock.by.id }),
     })
     if (refused !== null) return err(refused)
-    if (lock === undefined || target === null) return err(problem('invalid_request', 'There is no such lock.'))
+    if (lock === undefined || target === null) return err(problem('invalid_request', 'There is no such lock.', { missing: true }))
     if (lock.state === 'lifted') return ok({ value: lock, records: [] })
     const lifted: Lock = { ...move('lock', lock, 'lifted'), liftedBy: byOf(context.caller), liftedAt: look.now }
     return ok({

@@ -56,4 +56,4 @@ export async function withdrawRequest(
 }
 
 const notYours = (what: string) =>
-  problem('invalid_request', `You have no such ${what}.`, { hint: 'Call list_access to see yours.', nextTool: 'list_access' })
+  problem('invalid_request', `You have no such ${what}.`, { missing: true, hint: 'Call list_access to see yours.', nextTool: 'list_access' })

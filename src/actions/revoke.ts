@@ -69,7 +69,7 @@ export async function revoke(deps: Deps, context: Context, input: RevokeInput): 
     const tool = row !== undefined && 'tool' in row ? row.tool : null
     const refused = await authorize(look, context.caller, ACTS[input.kind], { agent, tool })
     if (refused !== null) return err(refused)
-    if (row === undefined) return err(problem('invalid_request', `There is no such ${input.kind}.`))
+    if (row === undefined) return err(problem('invalid_request', `There is no such ${input.kind}.`, { missing: true }))
     if (row.state === 'revoked' && row.revocation !== null) {
       const before = await look.row('revocation', row.revocation)
       if (before !== undefined) return ok({ value: before, records: [] })

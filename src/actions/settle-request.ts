@@ -28,7 +28,7 @@ export type Approval = {
 /** The pending request, or why it can no longer be settled. */
 async function pending(look: Look, id: string): Promise<Result<AccessRequest, Problem>> {
   const request = await look.row('request', id)
-  if (request === undefined) return err(problem('invalid_request', 'There is no such request.', { detail: id }))
+  if (request === undefined) return err(problem('invalid_request', 'There is no such request.', { detail: id, missing: true }))
   const status = statusOf(request, look.now)
   if (status === 'pending') return ok(request)
   return err(

@@ -5,11 +5,10 @@
 import { type Authority, valueDigest } from '../core/compile-slices.ts'
 import { grantCovered } from '../core/coverage.ts'
 import { move } from '../core/lifecycle.ts'
-import type { AccessRequest, Grant, Revocation, Row, Session } from '../core/model.ts'
+import { type AccessRequest, type Grant, keyOf, type Revocation, type Row, type Session } from '../core/model.ts'
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
 import { sliceId } from '../core/slice.ts'
-import { credentialsTaken } from './confirmations.ts'
 import { deadRows } from './dead-rows.ts'
 import { finishRevocation } from './finish-revocation.ts'
 import type { Context, Deps } from './ports.ts'
@@ -20,8 +19,8 @@ import { type Look, recordOf, transact } from './transact.ts'
 
 type Takes = Revocation['takes'][number]
 
-/** Everything of one agent, or of one tool that is cut off, that an edit may have made dead. */
-type Reach = {
+/** What is held of one agent, or of one tool that is cut off, that an edit may have made dead. */
+export type Reach = {
   readonly target: string
   readonly agent: string | null
   readonly tool: string | null
@@ -51,14 +50,12 @@ export async function takeNarrowed(
     readonly revision: string
   },
 ): Promise<Taken> {
-  const reaches = await reachesOf(deps, look.now, edit)
   const put: Row[] = []
   const records: AuditRecord[] = []
   const revocations: Revocation[] = []
   const quiet: Revocation[] = []
-  for (const reach of reaches.values()) {
-    const { sessions, requests, grants } = reach
-    const credentials = await credentialsTaken(deps, look.now, reach.takes)
+  for (const reach of await reachesOf(deps, look.now, edit)) {
+    const { sessions, requests, grants } = await stillHeld(look, reach)
     const receipt = newRevocation(deps, context, look.now, {
       act: 'narrowed',
       target: reach.target,
@@ -66,9 +63,9 @@ export async function takeNarrowed(
       tool: reach.tool,
       reason: null,
       takes: reach.takes,
-      counts: { sessions: sessions.length, requests: requests.length, grants: grants.size },
+      counts: { sessions: sessions.length, requests: requests.length, grants: grants.length },
     })
-    if (sessions.length + requests.length + grants.size + credentials.length === 0) {
+    if (sessions.length + requests.length + grants.length === 0) {
       quiet.push(receipt)
       continue
     }
@@ -76,26 +73,17 @@ export async function takeNarrowed(
     put.push({ kind: 'revocation', row: receipt })
     const of = { revocation: receipt.id }
     for (const row of sessions) {
+      const subject = { ...of, agent: row.agent, session: row.id }
       put.push({ kind: 'session', row: { ...move('session', row, 'revoked'), revocation: receipt.id } })
-      records.push(
-        recordOf(
-          context,
-          look.now,
-          'session.revoked',
-          { ...of, agent: row.agent, session: row.id },
-          { because: 'narrowed' },
-        ),
-      )
+      records.push(recordOf(context, look.now, 'session.revoked', subject, { because: 'narrowed' }))
     }
     for (const row of requests) {
       const subject = { ...of, agent: row.agent, tool: row.tool, request: row.id }
-      put.push({
-        kind: 'request',
-        row: { ...move('request', row, 'withdrawn'), decidedAt: look.now, revocation: receipt.id },
-      })
+      const withdrawn = { ...move('request', row, 'withdrawn'), decidedAt: look.now, revocation: receipt.id }
+      put.push({ kind: 'request', row: withdrawn })
       records.push(recordOf(context, look.now, 'request.withdrawn', subject, { because: 'session revoked' }))
     }
-    for (const { row, to } of grants.values()) {
+    for (const { row, to } of grants) {
       const subject = { ...of, agent: row.agent, tool: row.tool, grant: row.id }
       put.push({ kind: 'grant', row: { ...move('grant', row, to), revocation: receipt.id } })
       records.push(
@@ -106,6 +94,26 @@ export async function takeNarrowed(
     }
   }
   return { put, records, revocations, quiet }
+}
+
+/** The rows of a reach as the commit asserts them: what somebody else ended meanwhile stays as they ended it. */
+async function stillHeld(look: Look, { sessions, requests, grants }: Reach) {
+  const keys = [
+    ...sessions.map(({ id }) => keyOf('session', id)),
+    ...requests.map(({ id }) => keyOf('request', id)),
+    ...[...grants.keys()].map((id) => keyOf('grant', id)),
+  ]
+  if (keys.length === 0) return { sessions: [], requests: [], grants: [] }
+  const rows = await look.read(keys)
+  const current = <T>(row: T | undefined, isOpen: (row: T) => boolean): T[] =>
+    row !== undefined && isOpen(row) ? [row] : []
+  return {
+    sessions: sessions.flatMap(({ id }) => current(rows.get('session', id), ({ state }) => state === 'open')),
+    requests: requests.flatMap(({ id }) => current(rows.get('request', id), ({ state }) => state === 'pending')),
+    grants: [...grants].flatMap(([id, { to }]) =>
+      current(rows.get('grant', id), ({ state }) => state === 'active').map((row) => ({ row, to })),
+    ),
+  }
 }
 
 /** After the commit: follows the receipts, and opens one where something was made while the edit was being judged. */
@@ -134,7 +142,7 @@ export async function followNarrowed(deps: Deps, context: Context, taken: Taken)
   return followed
 }
 
-async function reachesOf(
+export async function reachesOf(
   deps: Deps,
   now: number,
   {
@@ -142,7 +150,7 @@ async function reachesOf(
     next,
     cutOff,
   }: { readonly inForce: Authority; readonly next: Authority; readonly cutOff: readonly CutOff[] },
-): Promise<ReadonlyMap<string, Reach>> {
+): Promise<readonly Reach[]> {
   const reaches = new Map<string, Reach>()
   const reachOf = (kind: 'agent' | 'tool', name: string): Reach => {
     const target = `${kind}/${name}`
@@ -162,11 +170,11 @@ async function reachesOf(
   for (const [id, was] of inForce) {
     const left = next.get(id) ?? null
     if (was === null || valueDigest(was) === valueDigest(left)) continue
-    if (was.of === 'access') await pair(was.agent, was.tool)
-    else if (was.of === 'agent') await agent(was.name, left?.of === 'agent' ? left.keys.map(({ kid }) => kid) : [])
-    else if (was.of === 'tool') await tool(was.name)
+    if (was.of === 'access') await ofPair(was.agent, was.tool)
+    else if (was.of === 'agent') await ofAgent(was.name, left?.of === 'agent' ? left.keys.map(({ kid }) => kid) : [])
+    else if (was.of === 'tool') await ofTool(was.name)
   }
-  return reaches
+  return [...reaches.values()]
 
   /** A tool is cut off with its grants whatever covers them; otherwise what is not covered is superseded. */
   function judgeGrant(grant: Grant, reach: Reach): void {
@@ -177,14 +185,14 @@ async function reachesOf(
       if (!reach.grants.has(grant.id)) reach.grants.set(grant.id, { row: grant, to: 'superseded' })
   }
 
-  async function pair(agent: string, tool: string): Promise<void> {
+  async function ofPair(agent: string, tool: string): Promise<void> {
     const reach = reachOf('agent', agent)
     reach.takes.push({ agent, tool })
     for (const grant of await listAll(deps, 'grant', { agent, tool, state: 'active', expiresAfter: now }))
       judgeGrant(grant, reach)
   }
 
-  async function tool(name: string): Promise<void> {
+  async function ofTool(name: string): Promise<void> {
     const isGone = isCut('tool', name)
     if (isGone) reachOf('tool', name).takes.push({ tool: name })
     const held = new Set<string>()
@@ -195,7 +203,7 @@ async function reachesOf(
     if (!isGone) for (const agent of held) reachOf('agent', agent).takes.push({ agent, tool: name })
   }
 
-  async function agent(name: string, keysLeft: readonly string[]): Promise<void> {
+  async function ofAgent(name: string, keysLeft: readonly string[]): Promise<void> {
     const reach = reachOf('agent', name)
     reach.takes.push({ agent: name })
     const isGone = isCut('agent', name)

@@ -46,6 +46,8 @@ export type Problem = {
   readonly didYouMean?: string
   /** The smallest YAML edit that would allow it, for an owner to consider; never applied. */
   readonly manifestPatch?: string
+  /** What was named is not there: over HTTP this is 404. */
+  readonly missing?: true
 }
 
 export const problem = (code: ProblemCode, message: string, more: Omit<Problem, 'code' | 'message'> = {}): Problem => ({

@@ -1,0 +1,89 @@
+// How the whole house stands, for those who watch it: what is outstanding, waiting, overdue, locked, stale.
+// Each list is cut at its first hundred and says how many there are.
+
+import { isLocked, reviewEnd } from '../core/judge.ts'
+import type { Kind, Rows } from '../core/model.ts'
+import type { Problem } from '../core/problem.ts'
+import { rfc3339 } from '../core/record.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { authorize } from './authorize.ts'
+import { readerOf } from './list-rows.ts'
+import { stands } from './lock.ts'
+import type { Caller, Deps, Where } from './ports.ts'
+import { presentRevocation } from './revoke.ts'
+import { expiringVerifiers } from './revoke-bearer.ts'
+
+const SHOWN = 100
+const COUNT_MAX = 10_000
+
+export type Status = Awaited<ReturnType<typeof statusNow>>
+
+export async function readStatus(deps: Deps, caller: Caller): Promise<Result<Status, Problem>> {
+  const refused = await authorize(readerOf(deps), caller, 'status.read')
+  return refused === null ? ok(await statusNow(deps)) : err(refused)
+}
+
+export type Load = { readonly waitingRequests: number; readonly openRevocations: number; readonly outstandingRevocations: number }
+
+/** What metrics show of it; each counted up to 10,000. */
+export async function readLoad(deps: Pick<Deps, 'store' | 'clock'>): Promise<Load> {
+  const now = deps.clock.now()
+  const open = await all(deps, 'revocation', { state: 'open' })
+  return {
+    waitingRequests: (await all(deps, 'request', { state: 'pending', expiresAfter: now })).length,
+    openRevocations: open.length,
+    outstandingRevocations: open.filter((row) => presentRevocation(row, now).status === 'outstanding').length,
+  }
+}
+
+async function statusNow(deps: Deps) {
+  const now = deps.clock.now()
+  const [installation, tree, open, requests, widenings, locks, agents, keys, verifiers] = await Promise.all([
+    deps.store.read(['installation/self']).then((snapshot) => snapshot.get('installation', 'self')),
+    deps.store.tree(),
+    all(deps, 'revocation', { state: 'open' }),
+    all(deps, 'request', { state: 'pending', expiresAfter: now }),
+    all(deps, 'widening', { state: 'waiting' }),
+    all(deps, 'lock', { state: 'standing' }),
+    all(deps, 'slice', {}),
+    all(deps, 'key', {}),
+    expiringVerifiers(deps),
+  ])
+  const receipts = open.map((row) => presentRevocation(row, now))
+  const outstanding = receipts.filter((receipt) => receipt.status === 'outstanding')
+  const standing = locks.filter((lock) => stands(lock, now))
+  const overdue = agents.flatMap(({ value }) =>
+    value?.of === 'agent' && now >= reviewEnd(value.reviewBy) ? [{ agent: value.name, reviewBy: value.reviewBy ?? '' }] : [],
+  )
+  const signing = keys.find((key) => key.use === 'tokens' && key.state === 'signing')
+  return {
+    initialized: installation?.initializedAt != null,
+    fresh: deps.store.fresh(),
+    locked: isLocked(installation, now),
+    revision: installation?.revision ?? null,
+    scopesMode: deps.settings.scopesMode,
+    records: tree.size,
+    root: Buffer.from(tree.root).toString('hex'),
+    outstanding: { count: outstanding.length, items: outstanding.slice(0, SHOWN) },
+    revoking: { count: receipts.length - outstanding.length },
+    waiting: { requests: requests.length, widenings: widenings.length },
+    overdue: { count: overdue.length, items: overdue.slice(0, SHOWN) },
+    locks: {
+      count: standing.length,
+      items: standing.slice(0, SHOWN).map(({ id, kind, name, until }) => ({ id, kind, name, ...(until === null ? {} : { until: rfc3339(until) }) })),
+    },
+    signingKey: signing === undefined ? null : { kid: signing.id, since: rfc3339(signing.signsFrom) },
+    verifiersExpiring: verifiers.map(({ id, subject, expiresAt }) => ({ id, tool: subject, expiresAt: rfc3339(expiresAt) })),
+  }
+}
+
+async function all<K extends Kind>(deps: Pick<Deps, 'store'>, kind: K, where: Where): Promise<Rows[K][]> {
+  const rows: Rows[K][] = []
+  let after: string | undefined
+  do {
+    const page = await deps.store.list({ kind, where, limit: 500, ...(after === undefined ? {} : { after }) })
+    rows.push(...page.rows)
+    after = page.next ?? undefined
+  } while (after !== undefined && rows.length < COUNT_MAX)
+  return rows
+}

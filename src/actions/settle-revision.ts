@@ -1,0 +1,311 @@
+// Saying yes or no to what waits in a revision (S1–S3). One act settles all that the caller may settle; a yes binds the
+// slice's digests, so what moved meanwhile is void. Nobody says yes by a right that the edit itself would give.
+
+import { valueDigest } from '../core/compile-slices.ts'
+import { confusableSkeleton } from '../core/confusable.ts'
+import { isLocked, judgeInstallation } from '../core/judge.ts'
+import { move } from '../core/lifecycle.ts'
+import { cellOf } from '../core/matrix.ts'
+import { keyOf, type Need, type Revocation, type Row, type Slice, type Widening } from '../core/model.ts'
+import { type Problem, problem } from '../core/problem.ts'
+import { type AuditRecord, personal } from '../core/record.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { type SliceValue, sliceId } from '../core/slice.ts'
+import { ownersOf, peopleOf } from './authorize.ts'
+import type { Context, Deps } from './ports.ts'
+import { byOf } from './revoke.ts'
+import { type CutOff, rowsForMoves } from './slice-rows.ts'
+import { listAll } from './standing.ts'
+import { followNarrowed, type Taken, takeNarrowed } from './take-narrowed.ts'
+import { type Look, recordOf, transact } from './transact.ts'
+import { subjectOf, voided } from './widenings.ts'
+
+export type SettleInput = {
+  /** A revision's id, or that of one widening. */
+  readonly id: string
+  readonly decision: 'accept' | 'decline'
+  readonly reason: string | null
+}
+
+export type SettledRevision = {
+  /** What this act touched, as it is now; one that still waits needs somebody else's yes too. */
+  readonly settled: readonly Widening[]
+  /** What waits in the revision for others. */
+  readonly others: readonly Widening[]
+  readonly revocations: readonly Revocation[]
+}
+
+/** `forbidden` says who can; `conflict` where nothing waits, or all that did has moved. */
+export async function settleRevision(
+  deps: Deps,
+  context: Context,
+  input: SettleInput,
+): Promise<Result<SettledRevision, Problem>> {
+  const lane = input.decision === 'accept' ? 'normal' : 'narrowing'
+  const done = await transact<{ result: SettledRevision; taken: Taken; moved: readonly Slice[] }>(
+    deps,
+    lane,
+    async (look) => {
+      const broken = await unfit(look, context)
+      if (broken !== null) return err(broken)
+      const waiting = await waitingIn(deps, look, input.id)
+      if (waiting.length === 0) return err(nothingWaits(input.id))
+      const judged = await Promise.all(
+        waiting.map(async (widening) => ({ widening, meets: await needsMet(look, context, widening) })),
+      )
+      const mine = judged.filter(({ meets }) => meets.length > 0)
+      if (mine.length === 0) return err(notYours(waiting))
+      const free: typeof mine = []
+      let locked: Problem | null = null
+      for (const one of mine) {
+        const refused = await lockOn(look, one.widening)
+        if (refused === null) free.push(one)
+        else locked = refused
+      }
+      if (locked !== null && free.length === 0) return err(locked)
+      const act = input.decision === 'accept' ? accept : decline
+      const acts = await act(deps, context, look, free, input.reason)
+      if (!acts.ok) return acts
+      const { settled, put, records, moved, taken } = acts.value
+      const others = judged
+        .filter(({ widening }) => !free.some((one) => one.widening === widening))
+        .map(({ widening }) => widening)
+      return ok({ value: { result: { settled, others, revocations: [] }, taken, moved }, put, records })
+    },
+  )
+  if (!done.ok) return done
+  const { result, taken, moved } = done.value.value
+  const revocations = await followNarrowed(deps, context, taken)
+  await tell(deps, moved)
+  const stale = result.settled.length > 0 && result.settled.every(({ state }) => state === 'void')
+  if (stale)
+    return err(
+      problem('conflict', 'What waited here has moved, so it can no longer be accepted.', {
+        hint: 'Look at `hallpass revision list` for what waits now.',
+      }),
+    )
+  return ok({ ...result, revocations })
+}
+
+type Mine = { readonly widening: Widening; readonly meets: readonly number[] }
+type Acts = {
+  readonly settled: readonly Widening[]
+  readonly put: readonly Row[]
+  readonly records: readonly AuditRecord[]
+  readonly moved: readonly Slice[]
+  readonly taken: Taken
+}
+
+const NOTHING_TAKEN: Taken = { put: [], records: [], revocations: [], quiet: [] }
+
+async function decline(
+  _: Deps,
+  context: Context,
+  look: Look,
+  mine: readonly Mine[],
+  reason: string | null,
+): Promise<Result<Acts, Problem>> {
+  const settled = mine.map(
+    ({ widening }): Widening => ({
+      ...move('widening', widening, 'declined'),
+      decidedBy: byOf(context.caller),
+      decidedAt: look.now,
+    }),
+  )
+  return ok({
+    settled,
+    put: settled.map((row): Row => ({ kind: 'widening', row })),
+    records: settled.map((widening) =>
+      recordOf(context, look.now, 'widening.declined', subjectOf(widening), said(widening, reason)),
+    ),
+    moved: [],
+    taken: NOTHING_TAKEN,
+  })
+}
+
+async function accept(
+  deps: Deps,
+  context: Context,
+  look: Look,
+  mine: readonly Mine[],
+  reason: string | null,
+): Promise<Result<Acts, Problem>> {
+  const by = byOf(context.caller)
+  const settled: Widening[] = []
+  const records: AuditRecord[] = []
+  const moved: Slice[] = []
+  const before = new Map<string, SliceValue | null>()
+  for (const { widening, meets } of mine) {
+    const slice = await look.row('slice', widening.slice)
+    const now = slice?.value ?? null
+    if (valueDigest(now) !== widening.before || valueDigest(widening.to) !== widening.after) {
+      settled.push({ ...move('widening', widening, 'void'), decidedAt: look.now })
+      records.push(voided(context, look.now, widening, 'its slice moved'))
+      continue
+    }
+    const given = [...widening.given, ...meets.map((need) => ({ need, by, at: look.now }))]
+    const isMet = widening.needs.every((_, need) => given.some((one) => one.need === need))
+    const barred = isMet && widening.to.of === 'agent' ? await barredName(deps, look, widening.to.name) : null
+    if (barred !== null) return err(barred)
+    const next = { ...widening, given }
+    settled.push(isMet ? { ...move('widening', next, 'accepted'), decidedBy: by, decidedAt: look.now } : next)
+    records.push(recordOf(context, look.now, 'widening.accepted', subjectOf(widening), said(widening, reason)))
+    if (!isMet) continue
+    before.set(widening.slice, now)
+    moved.push({ id: widening.slice, value: widening.to, digest: widening.after, resumable: null })
+  }
+  const rows = await rowsForMoves(
+    look,
+    moved.map((slice) => ({ was: before.get(slice.id) ?? null, now: slice.value })),
+  )
+  const taken = await takenBy(deps, context, look, moved, before, rows.cutOff, settled[0]?.revision ?? '')
+  return ok({
+    settled,
+    put: [
+      ...settled.map((row): Row => ({ kind: 'widening', row })),
+      ...moved.map((row): Row => ({ kind: 'slice', row })),
+      ...rows.put,
+      ...taken.put,
+    ],
+    records: [...records, ...taken.records],
+    moved,
+    taken,
+  })
+}
+
+/** A widening takes nothing, but for another connection under a tool's name: its grants end (S1). */
+async function takenBy(
+  deps: Deps,
+  context: Context,
+  look: Look,
+  moved: readonly Slice[],
+  before: ReadonlyMap<string, SliceValue | null>,
+  cutOff: readonly CutOff[],
+  revision: string,
+): Promise<Taken> {
+  const tools = cutOff.filter(({ kind }) => kind === 'tool').map(({ name }) => sliceId.tool(name))
+  if (tools.length === 0) return NOTHING_TAKEN
+  const inForce = new Map(tools.map((id) => [id, before.get(id) ?? null]))
+  const next = new Map(moved.filter(({ id }) => tools.includes(id)).map(({ id, value }) => [id, value]))
+  return takeNarrowed(deps, context, look, { inForce, next, cutOff, revision })
+}
+
+const said = (widening: Widening, reason: string | null) => ({
+  revision: widening.revision,
+  widening: widening.id,
+  slice: widening.slice,
+  before: widening.before,
+  after: widening.after,
+  ...(reason === null ? {} : { reason: personal(reason) }),
+})
+
+async function waitingIn(deps: Deps, look: Look, id: string): Promise<readonly Widening[]> {
+  const listed = (await listAll(deps, 'widening', { revision: id, state: 'waiting' })).map((widening) => widening.id)
+  const snapshot = await look.read((listed.length > 0 ? listed : [id]).map((widening) => keyOf('widening', widening)))
+  return (listed.length > 0 ? listed : [id]).flatMap((widening) => {
+    const row = snapshot.get('widening', widening)
+    return row?.state === 'waiting' ? [row] : []
+  })
+}
+
+/** The needs, not met yet, that this caller meets: eligible since before the edit, and in force as such now (S2). */
+async function needsMet(look: Look, { caller }: Context, widening: Widening): Promise<number[]> {
+  const met: number[] = []
+  for (const [index, need] of widening.needs.entries()) {
+    if (widening.given.some((one) => one.need === index)) continue
+    if (need.as === 'admin') {
+      if (
+        (caller.role === 'admin' || caller.role === 'operator') &&
+        cellOf(caller.role, 'widening.accept_tool') === 'any'
+      )
+        met.push(index)
+    } else if (caller.role === 'owner' && need.eligible.includes(caller.email)) {
+      if ((await inForceAs(look, need)).includes(caller.email)) met.push(index)
+    }
+  }
+  return met
+}
+
+const inForceAs = (look: Look, need: Need): Promise<readonly string[]> => {
+  switch (need.as) {
+    case 'owner of agent':
+      return ownersOf(look, 'agent', need.of)
+    case 'owner of tool':
+      return ownersOf(look, 'tool', need.of)
+    case 'member of team':
+      return peopleOf(look, [sliceId.team(need.of)])
+    case 'admin':
+      return Promise.resolve([])
+  }
+}
+
+/** Not set up, everything locked, or a person who is locked and decides nothing (S12). */
+async function unfit(look: Look, { caller }: Context): Promise<Problem | null> {
+  const installation = (await look.row('installation', 'self')) ?? null
+  const broken = judgeInstallation({ installation, now: look.now })
+  if (broken !== null) return broken
+  if (caller.role !== 'owner' || !isLocked(await look.row('person', caller.email), look.now)) return null
+  return problem('forbidden', 'You are locked and can decide nothing.', { hint: 'Ask an admin to lift the lock.' })
+}
+
+/** While a lock stands on the agent or the tool, nothing is accepted for it (S12). */
+async function lockOn(look: Look, widening: Widening): Promise<Problem | null> {
+  const { agent, tool } = { agent: undefined, tool: undefined, ...subjectOf(widening) }
+  if (agent !== undefined) {
+    const row = await look.row('agent', agent)
+    if (row !== undefined && row.state !== 'active')
+      return problem('agent_decommissioned', `${agent} is decommissioned: nothing is accepted for it any more.`)
+    if (isLocked(row, look.now))
+      return problem('agent_locked', `${agent} is locked: nothing is accepted for it.`, {
+        hint: 'Lift the lock first.',
+      })
+  }
+  if (tool !== undefined && isLocked(await look.row('tool', tool), look.now))
+    return problem('tool_locked', `${tool} is locked: nothing is accepted for it.`, { hint: 'Lift the lock first.' })
+  return null
+}
+
+/** A name that is, or looks like, a decommissioned one is not used again (S4). */
+async function barredName(deps: Deps, look: Look, name: string): Promise<Problem | null> {
+  if ((await look.row('agent', name)) !== undefined) return null
+  const skeleton = confusableSkeleton(name)
+  for (const state of ['decommissioning', 'decommissioned'] as const)
+    for (const ended of await listAll(deps, 'agent', { state }))
+      if (ended.skeleton === skeleton)
+        return problem('agent_decommissioned', `"${name}" looks like "${ended.id}", which is decommissioned.`, {
+          hint: 'Choose another name.',
+        })
+  return null
+}
+
+const nothingWaits = (id: string): Problem =>
+  problem('conflict', `Nothing waits in ${id}.`, {
+    hint: 'Look at `hallpass revision list`: what waits moves on to the newest revision.',
+  })
+
+const notYours = (waiting: readonly Widening[]): Problem => {
+  const lines = waiting.map(({ slice, needs, given }) => {
+    const open = needs.filter((_, index) => !given.some((one) => one.need === index))
+    return `${slice}: ${open.map(whoCan).join(', and ')}`
+  })
+  return problem('forbidden', 'You may not settle anything that waits here.', { hint: `Who can: ${lines.join('; ')}.` })
+}
+
+/** Who can meet a need, in words. */
+export const whoCan = ({ as, of, eligible }: Need): string => {
+  if (as === 'admin') return `an admin (for ${of})`
+  if (eligible.length === 0) return of === '' ? 'nobody until it asks for a tool' : `an ${as} ${of}, but nobody is left`
+  return `${as === 'member of team' ? 'a' : 'an'} ${as} ${of} (${eligible.join(', ')})`
+}
+
+async function tell(deps: Deps, moved: readonly Slice[]): Promise<void> {
+  const agents = new Set<string>()
+  for (const { value } of moved) {
+    if (value?.of === 'agent') agents.add(value.name)
+    if (value?.of === 'access') agents.add(value.agent)
+    if (value?.of === 'tool')
+      for (const slice of await listAll(deps, 'slice', { tool: value.name }))
+        if (slice.value?.of === 'access') agents.add(slice.value.agent)
+  }
+  for (const agent of agents) deps.notifier.notify({ type: 'toolset.changed', agent })
+}

@@ -1,0 +1,103 @@
+// Who may send a body to `/mcp` at all: whoever shows one token that this broker signed for it. Whether its session still
+// lives is judged afterwards, with the body in hand. Tokens in a URL are never read.
+
+import { hash } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+import type { Edge } from '../../actions/edge.ts'
+import type { AgentCaller } from '../../actions/authenticate-session.ts'
+import { TOKEN_BYTES_MAX } from '../../core/limits.ts'
+import type { Instant } from '../../core/model.ts'
+import { type Problem, problem } from '../../core/problem.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import type { ChallengeError } from './http-refusal.ts'
+
+export type Shown = {
+  readonly token: string
+  /** Whom the token names: nothing is said yet about whether its session lives. */
+  readonly caller: AgentCaller
+  readonly expiresAt: Instant
+}
+
+export type GateRefusal = { readonly problem: Problem; readonly error: ChallengeError; readonly status?: number }
+
+export interface BearerGate {
+  /** `authorization`: every such header that came, doubled ones too. */
+  show(authorization: readonly string[], remote: string): Promise<Result<Shown, GateRefusal>>
+  /** Its session lives: the token is no stranger's from now on, and its remote gets back what it was charged. */
+  welcome(shown: Shown, remote: string): void
+  /** Its session is dead: the next time it is treated as a stranger's. */
+  dismiss(shown: Shown): void
+}
+
+/** RFC 6750 section 2.1. The scheme's case does not matter (RFC 9110 section 11.1). */
+const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
+
+const missing = problem('unauthenticated', 'This needs a session token in the Authorization header.', {
+  hint: 'Open a session at the token endpoint with your key (client_credentials, private_key_jwt).',
+})
+const doubled = problem('invalid_request', 'There is more than one Authorization header.', { hint: 'Send exactly one.' })
+const foreign = problem('unauthenticated', 'This is not a session token of this broker.', {
+  hint: 'Open a session at the token endpoint with your key (client_credentials, private_key_jwt).',
+})
+
+/**
+ * Strangers are counted, and slowed by remote address before any signature is looked at (S17). Tokens that were welcome
+ * before skip that, so that strangers behind one address do not shut out the agents there; they are judged like any other.
+ */
+export function createBearerGate(edge: Pick<Edge, 'deps' | 'verify' | 'refusals' | 'limiters'>, max = 10_000): BearerGate {
+  const known = new LRUCache<string, true>({ max })
+  const fingerprint = (token: string) => hash('sha256', token, 'base64')
+  const refuse = (refused: GateRefusal) => {
+    edge.refusals.stranger(refused.problem.code)
+    return err(refused)
+  }
+
+  return {
+    async show(authorization, remote) {
+      const [header] = authorization
+      const token = header === undefined ? undefined : BEARER.exec(header)?.[1]
+      const isKnown = authorization.length === 1 && token !== undefined && known.has(fingerprint(token))
+      if (!isKnown) {
+        const slowed = edge.limiters.stranger.take(remote)
+        if (!slowed.ok) return refuse({ problem: slowed.error, error: null })
+      }
+      if (header === undefined) return refuse({ problem: missing, error: null })
+      if (authorization.length > 1) return refuse({ problem: doubled, error: 'invalid_request' })
+      if (token === undefined || token.length > TOKEN_BYTES_MAX)
+        return refuse({ problem: foreign, error: 'invalid_token' })
+      const claims = await edge.verify(token)
+      if (
+        claims === null ||
+        claims.aud !== edge.deps.settings.mcpUrl ||
+        typeof claims.sub !== 'string' ||
+        typeof claims.sid !== 'string' ||
+        typeof claims.exp !== 'number'
+      )
+        return refuse({ problem: foreign, error: 'invalid_token' })
+      const caller = { role: 'agent', agent: claims.sub, session: claims.sid } as const
+      return ok({ token, caller, expiresAt: claims.exp * 1000 })
+    },
+    welcome({ token }, remote) {
+      const key = fingerprint(token)
+      if (!known.has(key)) edge.limiters.stranger.take(remote, -1)
+      known.set(key, true)
+    },
+    dismiss({ token }) {
+      known.delete(fingerprint(token))
+    },
+  }
+}
+
+/** Every Authorization header of the request: Node's and the Fetch API's views fold or hide doubled ones. */
+export function authorizationHeaders(env: unknown, header: string | undefined): readonly string[] {
+  const raw = rawHeaders(env)
+  if (raw === null) return header === undefined ? [] : [header]
+  return raw.flatMap((name, i) => (i % 2 === 0 && name.toLowerCase() === 'authorization' ? [raw[i + 1] ?? ''] : []))
+}
+
+function rawHeaders(env: unknown): readonly string[] | null {
+  if (typeof env !== 'object' || env === null || !('incoming' in env)) return null
+  const { incoming } = env
+  if (typeof incoming !== 'object' || incoming === null || !('rawHeaders' in incoming)) return null
+  return Array.isArray(incoming.rawHeaders) ? incoming.rawHeaders : null
+}

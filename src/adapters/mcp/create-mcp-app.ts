@@ -1,0 +1,145 @@
+// The MCP edge: every request is admitted, authenticated against current state and only then spoken to, whatever its
+// client cached. No token reaches the SDK, a log or an answer that was not asked for it.
+
+import { hostHeaderValidation } from '@modelcontextprotocol/hono'
+import { type Context, Hono } from 'hono'
+import { authenticateSession } from '../../actions/authenticate-session.ts'
+import type { Edge, EdgeVariables } from '../../actions/edge.ts'
+import { StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
+import { type Problem, problem } from '../../core/problem.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import { type AgentHandler, type Call, createAgentHandlers } from './agent-handlers.ts'
+import { authorizationHeaders, createBearerGate, type Shown } from './bearer-gate.ts'
+import { httpRefusal } from './http-refusal.ts'
+import { readJsonBody } from './json-body.ts'
+import { createToolLists } from './list-tools.ts'
+import { createAgentServer } from './serve-agent.ts'
+
+type McpEnv = { Variables: EdgeVariables }
+
+export type McpApp = {
+  /** To be mounted at `/mcp`. */
+  readonly app: Hono<McpEnv>
+  /** Ends the streams and waiting calls of this agent, or of everybody (null): after what it rests on was taken away. */
+  cut(agent: string | null): Promise<void>
+  /** Tells this agent, and no other, to list its tools again. */
+  toolsChanged(agent: string): void
+  close(): Promise<void>
+}
+
+export function createMcpApp(edge: Edge): McpApp {
+  const { deps } = edge
+  const gate = createBearerGate(edge)
+  const toolsOf = createToolLists(edge.toolsetOf)
+  const handlers = createAgentHandlers(
+    (call) => createAgentServer(edge, toolsOf, call),
+    (error) => deps.log.info({ reason: error.message.slice(0, 200) }, 'an MCP request was refused by the protocol'),
+  )
+  const app = new Hono<McpEnv>()
+
+  app.use('/', hostHeaderValidation(edge.allowedHosts.map(hostName)))
+  app.all('/', async (c) => {
+    const requestId = c.get('requestId')
+    const remote = c.get('remote')
+    const refuse = (refused: Problem, more?: Parameters<typeof httpRefusal>[3]) =>
+      httpRefusal(deps.settings, requestId, refused, more)
+
+    if (isForeignOrigin(c, deps.settings.issuer)) {
+      edge.refusals.stranger('forbidden')
+      return refuse(problem('forbidden', 'Pages of other origins may not call this.'))
+    }
+    const shown = await gate.show(authorizationHeaders(c.env, c.req.header('authorization')), remote)
+    if (!shown.ok) return refuse(shown.error.problem, shown.error)
+    const body = await readJsonBody(c.req.raw)
+    if (!body.ok) return refuse(body.error.problem, body.error)
+
+    // Asked for before the session is judged: a cut that comes after that judgement aborts this one.
+    const handler = handlers.of(shown.value.caller.agent)
+    const admitted = await admit(shown.value, callsOtherThanTools(body.value))
+    if (!admitted.ok) {
+      gate.dismiss(shown.value)
+      await edge.refusals.note({ caller: shown.value.caller, requestId }, admitted.error, 'mcp', {
+        agent: shown.value.caller.agent,
+      })
+      return refuse(admitted.error, { error: 'invalid_token' })
+    }
+    gate.welcome(shown.value, remote)
+    const call: Call = { caller: shown.value.caller, requestId, cut: handler.cut }
+    return serve(handler, call, shown.value, c.req.raw, body.value, refuse)
+  })
+
+  async function admit(shown: Shown, calls: number): Promise<Result<void, Problem>> {
+    try {
+      const judged = await authenticateSession(deps, edge.verify, shown.token)
+      if (!judged.ok) return judged
+      return calls === 0 ? ok(undefined) : edge.limiters.call.take(shown.caller.agent, calls)
+    } catch (thrown) {
+      if (thrown instanceof StoreUnavailable || thrown instanceof StoreInDoubt) return err(unavailable(thrown.message))
+      throw thrown
+    }
+  }
+
+  async function serve(
+    handler: AgentHandler,
+    call: Call,
+    shown: Shown,
+    request: Request,
+    body: unknown,
+    refuse: (refused: Problem) => Response,
+  ): Promise<Response> {
+    const wasCut = problem('conflict', 'Something of yours was taken away while this was under way.', {
+      retryable: true,
+      hint: 'Call again: what you still have is judged then.',
+    })
+    if (handler.cut.aborted) return refuse(wasCut)
+    const response = await handler.fetch(isListen(body) ? expiring(request, shown, deps.clock.now()) : request, call, body)
+    if (handler.cut.aborted && (response.status === 499 || isStream(response))) {
+      await response.body?.cancel()
+      return refuse(wasCut)
+    }
+    if (!isStream(response)) response.headers.set('Cache-Control', 'no-store')
+    return response
+  }
+
+  return {
+    app,
+    cut: (agent) => handlers.cut(agent),
+    toolsChanged: (agent) => handlers.toolsChanged(agent),
+    close: () => handlers.cut(null),
+  }
+}
+
+export const unavailable = (detail: string): Problem =>
+  problem('audit_unavailable', 'The store cannot be used, so nothing is answered.', {
+    retryable: true,
+    retryAfterSeconds: 5,
+    hint: 'Try again in a few seconds; tell an admin if it lasts.',
+    detail,
+  })
+
+const hostName = (host: string): string =>
+  URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : host
+
+/** Browsers name the page that calls; programs send nothing. Only our own origin may, port included (S20). */
+function isForeignOrigin(c: Context<McpEnv>, issuer: string): boolean {
+  const origin = c.req.header('origin')
+  const own = new URL(issuer)
+  return origin !== undefined && origin !== own.origin && origin !== `${own.protocol}//${c.req.header('host')}`
+}
+
+const isStream = (response: Response) => response.headers.get('content-type')?.startsWith('text/event-stream') ?? false
+
+const methodOf = (message: unknown): unknown =>
+  typeof message === 'object' && message !== null && 'method' in message ? message.method : undefined
+
+const isListen = (body: unknown): boolean => methodOf(body) === 'subscriptions/listen'
+
+/** Calls of tools are counted where they are served, each by its own rate. */
+const callsOtherThanTools = (body: unknown): number =>
+  (Array.isArray(body) ? body : [body]).filter((message) => methodOf(message) !== 'tools/call').length
+
+/** The same request, ending when its token does: authorization is looked at only when a stream opens. */
+function expiring(request: Request, { expiresAt }: Shown, now: number): Request {
+  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(Math.max(0, expiresAt - now))])
+  return new Request(request.url, { method: request.method, headers: request.headers, signal })
+}

@@ -1,0 +1,210 @@
+// Builds the whole broker and opens its doors: the listener for everyone, the local socket for the operator, the watcher
+// of the manifests, and the rounds. Everything that is connected is connected here.
+
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
+import { createAdaptorServer, type ServerType } from '@hono/node-server'
+import { createTokenVerifier } from '../actions/authenticate-session.ts'
+import type { Edge } from '../actions/edge.ts'
+import { createToolsetReader } from '../actions/list-access.ts'
+import { createRefusals } from '../actions/note-refusals.ts'
+import type { Guards, Log } from '../actions/ports.ts'
+import { createRateLimiter } from '../actions/rate-limit.ts'
+import { reconcileTargets } from '../actions/reconcile-targets.ts'
+import { tendKeys } from '../actions/rotate-keys.ts'
+import { recordOf, transact } from '../actions/transact.ts'
+import { createConsoleApp } from '../adapters/console/console-app.ts'
+import { createApiApp } from '../adapters/http/api-app.ts'
+import { createMcpApp } from '../adapters/mcp/mcp-app.ts'
+import { createOauthApp } from '../adapters/oauth/oauth-app.ts'
+import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
+import type { Config } from '../config.ts'
+import { HTTP, RATE } from '../core/limits.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { createFrontDoor, type FrontDoorApp } from './front-door.ts'
+import { followManifests } from './follow-manifests.ts'
+import { createNotices } from './notices.ts'
+import { type Broker, openBroker } from './open-broker.ts'
+import { startRounds } from './rounds.ts'
+
+export type Running = {
+  readonly address: {
+    readonly issuer: string
+    readonly mcpUrl: string
+    readonly consoleUrl: string
+    readonly dataPath: string
+    readonly socketPath: string
+  }
+  readonly broker: Broker
+  close(): Promise<void>
+}
+
+const VERSION = '0.1.0'
+
+/** The error is a sentence for whoever starts it. */
+export async function startBroker(config: Config, log: Log): Promise<Result<Running, string>> {
+  const notices = createNotices()
+  let guards: Guards = NO_GUARDS
+  const opened = await openBroker(config, log, {
+    notifier: notices,
+    guards: () => ({
+      lease: (tool, guard, seq) => guards.lease(tool, guard, seq),
+      acknowledged: (tool, seq) => guards.acknowledged(tool, seq),
+    }),
+  })
+  if (!opened.ok) return opened
+  const broker = opened.value
+  const { deps } = broker
+  const edge = edgeOf(deps, config)
+
+  const mcp = createMcpApp(edge)
+  const verifiers = createVerifierApp(edge)
+  guards = verifiers.guards
+  notices.listen((notice) => {
+    if (notice.type === 'toolset.changed' && notice.agent !== undefined) mcp.toolsChanged(notice.agent)
+    if (notice.type === 'agent.cut') void mcp.cut(notice.agent ?? null)
+  })
+
+  const stop = new AbortController()
+  const manifests =
+    config.scopesMode === 'watch' ? followManifests(deps, config, stop.signal) : { faults: () => [], stopped: Promise.resolve() }
+  const api = createApiApp(edge, { keys: broker.keys, manifestFaults: manifests.faults, config })
+  const everyone = createFrontDoor({ log, ids: deps.ids, allowedHosts: config.allowedHosts, operator: false }, (app) => {
+    app.route('/', createOauthApp(edge))
+    app.route('/', verifiers.app)
+    app.route('/', mcp.app)
+    app.route('/', api)
+    app.route('/', createConsoleApp(edge))
+  })
+  const operator = createFrontDoor({ log, ids: deps.ids, allowedHosts: null, operator: true }, (app) => {
+    app.route('/', api)
+  })
+
+  const doors: ServerType[] = []
+  const closeAll = async () => {
+    stop.abort()
+    for (const door of doors) await closed(door)
+    await mcp.close()
+    await verifiers.close()
+    await manifests.stopped
+  }
+  try {
+    doors.push(await listen(everyone, config.tls, { port: config.port, host: config.host }))
+    rmSync(broker.folder.socket, { force: true })
+    const socket = await listen(operator, null, { path: broker.folder.socket })
+    doors.push(socket)
+    chmodSync(broker.folder.socket, 0o600)
+  } catch (thrown) {
+    await closeAll()
+    await broker.close()
+    return err(cannotListen(thrown, config))
+  }
+
+  const shouted = new Set<string>()
+  const rounds = startRounds(log, [
+    { name: 'reconcile', everyMs: 250, run: () => reconcileTargets(deps, shouted) },
+    { name: 'keys', everyMs: 30_000, run: () => tendKeys(deps) },
+    { name: 'refusals', everyMs: 10_000, run: () => edge.refusals.flush() },
+  ])
+  await recordStart(broker)
+
+  return ok({
+    address: {
+      issuer: config.issuer,
+      mcpUrl: deps.settings.mcpUrl,
+      consoleUrl: `${config.issuer}/`,
+      dataPath: broker.folder.path,
+      socketPath: broker.folder.socket,
+    },
+    broker,
+    async close() {
+      await closeAll()
+      await rounds.stop()
+      await edge.refusals.flush(true)
+      rmSync(broker.folder.socket, { force: true })
+      await broker.close()
+    },
+  })
+}
+
+/** Before the verifiers' edge stands: nothing is confirmed by anyone. */
+const NO_GUARDS: Guards = {
+  lease: () => ({ leaseSeconds: 0 }),
+  acknowledged: () => ({ all: false, guards: 0 }),
+}
+
+function edgeOf(deps: Broker['deps'], config: Config): Edge {
+  const limiter = (rate: (typeof RATE)[keyof typeof RATE]) => createRateLimiter(rate, deps.clock)
+  return {
+    deps,
+    verify: createTokenVerifier(deps),
+    toolsetOf: createToolsetReader(deps),
+    refusals: createRefusals(deps),
+    limiters: {
+      ask: limiter(RATE.askPerAgent),
+      token: limiter(RATE.tokenPerClient),
+      mint: limiter(RATE.mintPerAgent),
+      call: limiter(RATE.callPerAgent),
+      stranger: limiter(RATE.strangerPerAddress),
+      api: limiter(RATE.apiPerBearer),
+      check: limiter(RATE.checkPerTool),
+    },
+    allowedHosts: config.allowedHosts,
+  }
+}
+
+async function recordStart({ deps }: Broker): Promise<void> {
+  const context = { caller: { role: 'system', part: 'server' } as const, requestId: deps.ids.next('tsk') }
+  const { size } = await deps.store.tree()
+  await transact(deps, 'normal', async (look) =>
+    ok({
+      value: null,
+      records: [recordOf(context, look.now, 'server.started', {}, { version: VERSION, node: process.versions.node, records: size })],
+    }),
+  )
+}
+
+function listen(
+  app: FrontDoorApp,
+  tls: Config['tls'],
+  where: { readonly port: number; readonly host: string } | { readonly path: string },
+): Promise<ServerType> {
+  const limits = {
+    maxHeaderSize: HTTP.headerBytes,
+    headersTimeout: HTTP.headersTimeoutMs,
+    requestTimeout: HTTP.requestTimeoutMs,
+  }
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    ...(tls === null
+      ? { createServer: createHttpServer, serverOptions: limits }
+      : {
+          createServer: createHttpsServer,
+          serverOptions: { ...limits, cert: readFileSync(tls.certPath), key: readFileSync(tls.keyPath) },
+        }),
+  })
+  server.maxConnections = HTTP.connections
+  if ('maxHeadersCount' in server) server.maxHeadersCount = HTTP.headerCount
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(where, () => {
+      server.off('error', reject)
+      resolve(server)
+    })
+  })
+}
+
+function closed(server: ServerType): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve())
+    if ('closeAllConnections' in server) server.closeAllConnections()
+  })
+}
+
+function cannotListen(thrown: unknown, config: Config): string {
+  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
+  if (code === 'EADDRINUSE')
+    return `${config.host}:${config.port} is taken: stop what listens there, or set HALLPASS_PORT (and HALLPASS_ISSUER) to another.`
+  return thrown instanceof Error ? thrown.message : String(thrown)
+}
