@@ -29,9 +29,14 @@ const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((
 describe('the house', () => {
   let modules: ICruiseResult['modules']
   beforeAll(async () => {
-    const result = await cruise(['src'], { tsPreCompilationDeps: true, doNotFollow: { path: 'node_modules' } }, undefined, {
-      tsConfig: undefined,
-    })
+    const result = await cruise(
+      ['src'],
+      { tsPreCompilationDeps: true, doNotFollow: { path: 'node_modules' } },
+      undefined,
+      {
+        tsConfig: undefined,
+      },
+    )
     if (typeof result.output === 'string') throw new Error(result.output)
     modules = result.output.modules.filter((module) => module.source.startsWith('src/'))
   })
@@ -71,6 +76,10 @@ describe('the house', () => {
   })
 
   it('has no cycle', () => {
-    expect(modules.flatMap((module) => module.dependencies.filter((to) => to.circular).map((to) => `${module.source} → ${to.resolved}`))).toEqual([])
+    expect(
+      modules.flatMap((module) =>
+        module.dependencies.filter((to) => to.circular).map((to) => `${module.source} → ${to.resolved}`),
+      ),
+    ).toEqual([])
   })
 })

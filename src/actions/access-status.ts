@@ -13,7 +13,11 @@ import type { Deps } from './ports.ts'
 import { presentGrant, statusOf } from './present.ts'
 import { type AskOutcome, pendingOutcome } from './request-access.ts'
 
-export type StatusInput = { readonly requestId: string | null; readonly grantId: string | null; readonly waitSeconds: number }
+export type StatusInput = {
+  readonly requestId: string | null
+  readonly grantId: string | null
+  readonly waitSeconds: number
+}
 
 /** Answers the shapes of request_access. Ends early when the request is settled or `signal` aborts. */
 export async function accessStatus(
@@ -28,23 +32,47 @@ export async function accessStatus(
   const request = (await deps.store.read([keyOf('request', input.requestId)])).get('request', input.requestId)
   const now = deps.clock.now()
   if (request === undefined || request.agent !== caller.agent)
-    return err(problem('invalid_request', 'You have no such request.', { hint: 'Call list_access to see yours.', nextTool: 'list_access' }))
+    return err(
+      problem('invalid_request', 'You have no such request.', {
+        hint: 'Call list_access to see yours.',
+        nextTool: 'list_access',
+      }),
+    )
   switch (statusOf(request, now)) {
     case 'pending':
-      return ok(pendingOutcome(deps, request, await ownersOf({ now, read: (keys) => deps.store.read(keys) }, 'agent', caller.agent), now))
+      return ok(
+        pendingOutcome(
+          deps,
+          request,
+          await ownersOf({ now, read: (keys) => deps.store.read(keys) }, 'agent', caller.agent),
+          now,
+        ),
+      )
     case 'approved':
       return grantStatus(deps, caller, request.grant ?? '')
     case 'denied':
       return err(
-        problem('approval_denied', `An owner said no${request.decidedReason === null ? '.' : `: ${request.decidedReason}`}`, {
-          hint: 'Do without it, or ask for less with a better reason.',
-        }),
+        problem(
+          'approval_denied',
+          `An owner said no${request.decidedReason === null ? '.' : `: ${request.decidedReason}`}`,
+          {
+            hint: 'Do without it, or ask for less with a better reason.',
+          },
+        ),
       )
     case 'withdrawn':
-      return err(problem('request_expired', 'This request was withdrawn.', { hint: 'Ask again if you still need it.', nextTool: 'request_access' }))
+      return err(
+        problem('request_expired', 'This request was withdrawn.', {
+          hint: 'Ask again if you still need it.',
+          nextTool: 'request_access',
+        }),
+      )
     case 'expired':
       return err(
-        problem('request_expired', 'Nobody decided in time, which means no.', { hint: 'Ask again if you still need it.', nextTool: 'request_access' }),
+        problem('request_expired', 'Nobody decided in time, which means no.', {
+          hint: 'Ask again if you still need it.',
+          nextTool: 'request_access',
+        }),
       )
   }
 }
@@ -52,11 +80,18 @@ export async function accessStatus(
 async function grantStatus(deps: Deps, caller: AgentCaller, id: string): Promise<Result<AskOutcome, Problem>> {
   const grant = (await deps.store.read([keyOf('grant', id)])).get('grant', id)
   if (grant === undefined || grant.agent !== caller.agent)
-    return err(problem('invalid_request', 'You have no such grant.', { hint: 'Call list_access to see yours.', nextTool: 'list_access' }))
+    return err(
+      problem('invalid_request', 'You have no such grant.', {
+        hint: 'Call list_access to see yours.',
+        nextTool: 'list_access',
+      }),
+    )
   const reader = { now: deps.clock.now(), read: deps.store.read.bind(deps.store) }
   const world = await loadWorld(reader, caller.agent, grant.tool)
   const judged = judgeGrant(world, grant, await readApprovers(reader, grant.approvers))
-  return judged.ok ? ok({ status: 'granted', grant: presentGrant(grant, world.toolValue, judged.value.endsAt) }) : judged
+  return judged.ok
+    ? ok({ status: 'granted', grant: presentGrant(grant, world.toolValue, judged.value.endsAt) })
+    : judged
 }
 
 /** Resolves when the request is no longer pending, at its expiry, after `waitMs`, or on abort: whichever is first. */

@@ -52,14 +52,20 @@ export async function authenticateSession(
 ): Promise<Result<AgentCaller, Problem>> {
   const claims = await verify(token)
   if (claims === null || claims.aud !== deps.settings.mcpUrl || typeof claims.sid !== 'string')
-    return err(problem('unauthenticated', 'This is not a session token of this broker.', { hint: 'Open a session at the token endpoint with your key.' }))
+    return err(
+      problem('unauthenticated', 'This is not a session token of this broker.', {
+        hint: 'Open a session at the token endpoint with your key.',
+      }),
+    )
   if (!deps.store.fresh()) return err(staleView())
   const agent = String(claims.sub)
   const snapshot = await deps.store.read([...worldKeys(agent, null), keyOf('session', claims.sid)])
   const session = snapshot.get('session', claims.sid)
   const now = deps.clock.now()
   if (session === undefined || session.agent !== agent)
-    return err(problem('unauthenticated', 'This session is unknown here.', { hint: 'Open a new session with your key.' }))
+    return err(
+      problem('unauthenticated', 'This session is unknown here.', { hint: 'Open a new session with your key.' }),
+    )
   const refused = judgeSession(worldFrom(snapshot, now, agent, null), session)
   return refused === null ? ok({ role: 'agent', agent, session: session.id }) : err(refused)
 }

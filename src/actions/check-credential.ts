@@ -24,7 +24,7 @@ const inactive = (detail: string) => err(problem('unauthenticated', 'This token 
 
 /** `tool` is the one whose verifier asks: a token for another is inactive to it. */
 export async function checkCredential(
-  deps: Deps,
+  deps: Pick<Deps, 'store' | 'clock'>,
   verify: VerifyToken,
   tool: string,
   token: string,

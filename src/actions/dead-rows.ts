@@ -51,15 +51,25 @@ async function expanded(deps: Reads, revocation: Revocation): Promise<readonly T
   for (const takes of revocation.takes) {
     if (takes.approver === undefined) out.push(takes)
     else
-      for await (const grant of all(deps, 'grant', { owner: takes.approver, state: 'active' })) out.push({ grant: grant.id })
+      for await (const grant of all(deps, 'grant', { owner: takes.approver, state: 'active' }))
+        out.push({ grant: grant.id })
   }
   return out
 }
 
-async function* all<K extends 'session' | 'request' | 'grant' | 'credential'>(deps: Reads, kind: K, where: Where): AsyncGenerator<Rows[K]> {
+async function* all<K extends 'session' | 'request' | 'grant' | 'credential'>(
+  deps: Reads,
+  kind: K,
+  where: Where,
+): AsyncGenerator<Rows[K]> {
   let after: string | null = null
   do {
-    const page: { rows: readonly Rows[K][]; next: string | null } = await deps.store.list({ kind, where, limit: CHUNK, ...(after === null ? {} : { after }) })
+    const page: { rows: readonly Rows[K][]; next: string | null } = await deps.store.list({
+      kind,
+      where,
+      limit: CHUNK,
+      ...(after === null ? {} : { after }),
+    })
     yield* page.rows
     after = page.next
   } while (after !== null)
@@ -79,7 +89,11 @@ async function* deadWithin(deps: Reads, now: Instant, takes: Takes): AsyncGenera
     for await (const row of all(deps, 'grant', { ...agentAndTool, state: 'active', expiresAfter: now }))
       if (await isDeadGrant(deps, now, row)) yield { kind: 'grant', row }
   }
-  const where = { ...agentAndTool, ...(session === undefined ? {} : { session }), ...(grant === undefined ? {} : { grant }) }
+  const where = {
+    ...agentAndTool,
+    ...(session === undefined ? {} : { session }),
+    ...(grant === undefined ? {} : { grant }),
+  }
   // A verifier that allows a leeway may still accept what has just expired, so it has to be confirmed too.
   const expiresAfter = now - LEEWAY_SECONDS_MAX * 1000
   for await (const row of all(deps, 'credential', { ...where, state: 'issued', expiresAfter }))
@@ -90,7 +104,12 @@ const unlocked = <R extends Lockable>(row: R | null): R | null => (row === null 
 
 async function worldWithoutLocks(deps: Reads, now: Instant, agent: string, tool: string | null): Promise<World> {
   const world = worldFrom(await deps.store.read(worldKeys(agent, tool)), now, agent, tool)
-  return { ...world, installation: unlocked(world.installation), agent: unlocked(world.agent), tool: unlocked(world.tool) }
+  return {
+    ...world,
+    installation: unlocked(world.installation),
+    agent: unlocked(world.agent),
+    tool: unlocked(world.tool),
+  }
 }
 
 async function approversWithoutLocks(deps: Reads, grant: Grant): Promise<Approvers> {

@@ -1,7 +1,7 @@
 // One short commit after which every decision for the agent refuses, for ever (P6). Rows and confirmations follow.
 
 import { mayMove, move } from '../core/lifecycle.ts'
-import { type Agent, raised, type Revocation } from '../core/model.ts'
+import { type Agent, type Revocation, raised } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { personal } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -35,7 +35,10 @@ export async function decommissionAgent(
       reason: input.reason,
       takes: [{ agent: agent.id }],
     })
-    const ending: Agent = { ...raised(move('agent', agent, 'decommissioning'), look.now, true), decommission: revocation.id }
+    const ending: Agent = {
+      ...raised(move('agent', agent, 'decommissioning'), look.now, true),
+      decommission: revocation.id,
+    }
     return ok({
       value: revocation,
       put: [
@@ -43,9 +46,15 @@ export async function decommissionAgent(
         { kind: 'revocation' as const, row: revocation },
       ],
       records: [
-        recordOf(context, look.now, 'agent.decommissioning', { agent: agent.id, revocation: revocation.id }, {
-          ...(input.reason === null ? {} : { reason: personal(input.reason) }),
-        }),
+        recordOf(
+          context,
+          look.now,
+          'agent.decommissioning',
+          { agent: agent.id, revocation: revocation.id },
+          {
+            ...(input.reason === null ? {} : { reason: personal(input.reason) }),
+          },
+        ),
       ],
     })
   })

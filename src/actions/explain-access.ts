@@ -19,7 +19,11 @@ export type Explanation = {
   readonly manifest?: { readonly file: string; readonly line: number; readonly role: string | null }
   readonly revision: string | null
   readonly approval?: string
-  readonly grants: readonly { readonly id: string; readonly approvedBy: readonly string[]; readonly expiresAt: string }[]
+  readonly grants: readonly {
+    readonly id: string
+    readonly approvedBy: readonly string[]
+    readonly expiresAt: string
+  }[]
   readonly manifestPatch?: string
 }
 
@@ -48,7 +52,11 @@ export async function explainAccess(
       grants: [],
     })
   }
-  const held = await deps.store.list({ kind: 'grant', where: { agent: input.agent, tool: input.tool, state: 'active' }, limit: 500 })
+  const held = await deps.store.list({
+    kind: 'grant',
+    where: { agent: input.agent, tool: input.tool, state: 'active' },
+    limit: 500,
+  })
   const grants: Explanation['grants'][number][] = []
   for (const grant of held.rows.filter((row) => row.scopes.includes(input.scope))) {
     const judged = judgeGrant(world, grant, await readApprovers(reader, grant.approvers))
@@ -70,5 +78,10 @@ export async function explainAccess(
 /** Asked without details, an access that is only given within some is still an access: take the entry's own. */
 function decideWithin(world: Parameters<typeof decide>[0], input: { readonly tool: string; readonly scope: string }) {
   const entry = world.access?.entitlements.find((entitlement) => entitlement.scopes.includes(input.scope))
-  return decide(world, { tool: input.tool, scopes: [input.scope], details: entry?.details ?? {}, durationSeconds: null })
+  return decide(world, {
+    tool: input.tool,
+    scopes: [input.scope],
+    details: entry?.details ?? {},
+    durationSeconds: null,
+  })
 }

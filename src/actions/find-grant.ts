@@ -40,7 +40,12 @@ export async function findGrant(deps: Deps, caller: AgentCaller, sought: GrantSo
   const now = deps.clock.now()
   const reader = { now, read: deps.store.read.bind(deps.store) }
   const world = await loadWorld(reader, caller.agent, sought.tool)
-  const held = await deps.store.list({ kind: 'grant', where: { agent: caller.agent, tool: sought.tool, state: 'active' }, newestFirst: true, limit: 500 })
+  const held = await deps.store.list({
+    kind: 'grant',
+    where: { agent: caller.agent, tool: sought.tool, state: 'active' },
+    newestFirst: true,
+    limit: 500,
+  })
   const live: { grant: Grant; endsAt: number }[] = []
   let lastRefusal: Problem | null = null
   for (const grant of held.rows) {

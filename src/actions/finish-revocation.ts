@@ -63,7 +63,11 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
 }
 
 /** What every tool's side must confirm of all that this act marked, in this chunk and in those before it. */
-async function toConfirm(deps: Deps, revocation: Revocation, dead: readonly DeadRow[]): Promise<readonly Confirmation[]> {
+async function toConfirm(
+  deps: Deps,
+  revocation: Revocation,
+  dead: readonly DeadRow[],
+): Promise<readonly Confirmation[]> {
   const taken: Credential[] = dead.flatMap((row) => (row.kind === 'credential' ? [row.row] : []))
   let after: string | null = null
   do {
@@ -115,7 +119,12 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
   return done.ok ? done.value.value : null
 }
 
-function howConfirmed(deps: Deps, revocation: Revocation & { seq: number }, of: Confirmation, now: Instant): string | null {
+function howConfirmed(
+  deps: Deps,
+  revocation: Revocation & { seq: number },
+  of: Confirmation,
+  now: Instant,
+): string | null {
   if (of.verifiedBy === 'asks') return 'every check asks the broker'
   if (deps.expiry.passed(revocation.id, revocation.at, of.deadAt, now)) return 'expired everywhere, leeway included'
   if (of.verifiedBy === 'alone') return null
@@ -154,12 +163,24 @@ function recordOfRow(context: Context, at: Instant, dead: DeadRow, by: Revocatio
     case 'session':
       return recordOf(context, at, 'session.revoked', { ...subject, session: id }, { because: by.act })
     case 'request':
-      return recordOf(context, at, 'request.withdrawn', { ...subject, tool: dead.row.tool, request: id }, { because: by.act })
+      return recordOf(
+        context,
+        at,
+        'request.withdrawn',
+        { ...subject, tool: dead.row.tool, request: id },
+        { because: by.act },
+      )
     case 'grant':
       return recordOf(context, at, 'grant.revoked', { ...subject, tool: dead.row.tool, grant: id }, { because: by.act })
     case 'credential': {
       const { tool, grant, session } = dead.row
-      return recordOf(context, at, 'credential.revoked', { ...subject, tool, session, grant, credential: id }, { because: by.act })
+      return recordOf(
+        context,
+        at,
+        'credential.revoked',
+        { ...subject, tool, session, grant, credential: id },
+        { because: by.act },
+      )
     }
   }
 }
@@ -171,11 +192,17 @@ const subjectOf = (revocation: Revocation) => ({
 })
 
 const confirmedRecord = (context: Context, at: Instant, revocation: Revocation, of: Confirmation): AuditRecord =>
-  recordOf(context, at, 'revocation.confirmed', { ...subjectOf(revocation), tool: of.tool }, {
-    by: of.verifiedBy,
-    how: of.how ?? 'confirmed',
-    afterMilliseconds: Math.max(0, at - revocation.at),
-  })
+  recordOf(
+    context,
+    at,
+    'revocation.confirmed',
+    { ...subjectOf(revocation), tool: of.tool },
+    {
+      by: of.verifiedBy,
+      how: of.how ?? 'confirmed',
+      afterMilliseconds: Math.max(0, at - revocation.at),
+    },
+  )
 
 const completeRecord = (context: Context, at: Instant, revocation: Revocation): AuditRecord =>
   recordOf(context, at, 'revocation.complete', subjectOf(revocation), {

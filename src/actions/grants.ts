@@ -39,13 +39,18 @@ export function grantFrom(
 }
 
 /** The people an approval rests on; the commit asserts them (STORE rule 4). */
-export async function readApprovers(look: Pick<Look, 'read'>, emails: readonly string[]): Promise<ReadonlyMap<string, Person>> {
+export async function readApprovers(
+  look: Pick<Look, 'read'>,
+  emails: readonly string[],
+): Promise<ReadonlyMap<string, Person>> {
   if (emails.length === 0) return new Map()
   const snapshot = await look.read(emails.map((email) => keyOf('person', email)))
-  return new Map(emails.flatMap((email) => {
-    const person = snapshot.get('person', email)
-    return person === undefined ? [] : [[email, person] as const]
-  }))
+  return new Map(
+    emails.flatMap((email) => {
+      const person = snapshot.get('person', email)
+      return person === undefined ? [] : [[email, person] as const]
+    }),
+  )
 }
 
 type Asked = { readonly scopes: readonly string[]; readonly details: Details }

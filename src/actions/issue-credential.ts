@@ -32,7 +32,10 @@ export type Issued = {
 }
 
 const noSuchGrant = () =>
-  problem('grant_expired', 'You hold no such grant.', { hint: 'Call list_access to see your grants.', nextTool: 'list_access' })
+  problem('grant_expired', 'You hold no such grant.', {
+    hint: 'Call list_access to see your grants.',
+    nextTool: 'list_access',
+  })
 
 export async function issueCredential(
   deps: Deps,
@@ -62,9 +65,20 @@ export async function issueCredential(
     const scopes = input.scopes ?? grant.scopes
     const details = { ...grant.details, ...(input.details ?? {}) }
     if (scopes.length === 0 || !scopes.every((scope) => grant.scopes.includes(scope)))
-      return err(problem('scope_not_in_manifest', 'The grant does not hold all of these scopes.', { hint: `It holds: ${grant.scopes.join(' ')}.` }))
-    if (!detailsCover(grant.details, details) || !Object.keys(details).every((key) => Object.hasOwn(world.toolValue!.details, key)))
-      return err(problem('details_not_allowed', 'The grant does not reach these details.', { hint: 'Ask for details within the grant.' }))
+      return err(
+        problem('scope_not_in_manifest', 'The grant does not hold all of these scopes.', {
+          hint: `It holds: ${grant.scopes.join(' ')}.`,
+        }),
+      )
+    if (
+      !detailsCover(grant.details, details) ||
+      !Object.keys(details).every((key) => Object.hasOwn(world.toolValue!.details, key))
+    )
+      return err(
+        problem('details_not_allowed', 'The grant does not reach these details.', {
+          hint: 'Ask for details within the grant.',
+        }),
+      )
 
     const endsAt = Math.floor(credentialEnd(look.now, judged.value, session, world.toolValue!) / 1000) * 1000
     if (endsAt <= look.now)
@@ -134,4 +148,5 @@ export async function issueCredential(
 }
 
 /** What an auditor compares with a found token: the canonical claims it must have had. */
-export const claimsHashOf = (claims: Readonly<Record<string, unknown>>): string => digest(JSON.parse(canonicalJson(claims as Json)))
+export const claimsHashOf = (claims: Readonly<Record<string, unknown>>): string =>
+  digest(JSON.parse(canonicalJson(claims as Json)))

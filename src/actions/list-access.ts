@@ -17,7 +17,12 @@ import { presentGrant, presentRequest } from './present.ts'
 export type AccessibleTool = {
   readonly tool: string
   readonly description: string
-  readonly scopes: readonly { readonly name: string; readonly description: string; readonly risk: string; readonly approval: string }[]
+  readonly scopes: readonly {
+    readonly name: string
+    readonly description: string
+    readonly risk: string
+    readonly approval: string
+  }[]
   readonly details?: Details
   readonly maxDurationSeconds: number
 }
@@ -32,10 +37,15 @@ export function createToolsetReader(deps: Pick<Deps, 'store'>, max = 10_000): Re
   const compiled = new LRUCache<string, Toolset>({ max })
   return async (agent) => {
     const held = await deps.store.list({ kind: 'slice', where: { agent }, limit: 500 })
-    const values = held.rows.flatMap(({ value }) => (value?.of === 'access' && value.entitlements.length > 0 ? [value] : []))
+    const values = held.rows.flatMap(({ value }) =>
+      value?.of === 'access' && value.entitlements.length > 0 ? [value] : [],
+    )
     const keys: Key[] = [
       keyOf('slice', sliceId.agent(agent)),
-      ...values.flatMap(({ tool }) => [keyOf('slice', sliceId.access(agent, tool)), keyOf('slice', sliceId.tool(tool))]),
+      ...values.flatMap(({ tool }) => [
+        keyOf('slice', sliceId.access(agent, tool)),
+        keyOf('slice', sliceId.tool(tool)),
+      ]),
     ]
     const snapshot = await deps.store.read(keys)
     const stamp = keys.map((key) => snapshot.versions.get(key) ?? 0).join('.')
@@ -50,7 +60,9 @@ export function createToolsetReader(deps: Pick<Deps, 'store'>, max = 10_000): Re
 function toolOf(value: AccessValue, snapshot: Snapshot): AccessibleTool[] {
   const tool = snapshot.get('slice', sliceId.tool(value.tool))?.value
   if (tool?.of !== 'tool') return []
-  const scopes = [...new Set(value.entitlements.flatMap((e) => e.scopes))].filter((s) => Object.hasOwn(tool.scopes, s)).sort()
+  const scopes = [...new Set(value.entitlements.flatMap((e) => e.scopes))]
+    .filter((s) => Object.hasOwn(tool.scopes, s))
+    .sort()
   if (scopes.length === 0) return []
   const details = detailsOf(value)
   return [
@@ -72,7 +84,8 @@ function toolOf(value: AccessValue, snapshot: Snapshot): AccessibleTool[] {
   ]
 }
 
-const describe = (tool: ToolValue) => `${tool.category === 'ticketing' ? 'Ticketing' : 'Observability'} system ${tool.name}`
+const describe = (tool: ToolValue) =>
+  `${tool.category === 'ticketing' ? 'Ticketing' : 'Observability'} system ${tool.name}`
 
 /** Values some entitlement allows; null when one is unrestricted. */
 function detailsOf(value: AccessValue): Details | null {
@@ -92,7 +105,11 @@ export type ListedAccess = {
   readonly manifest: string
 }
 
-export async function listAccess(deps: Deps, toolsetOf: ReadToolset, caller: AgentCaller): Promise<Result<ListedAccess, Problem>> {
+export async function listAccess(
+  deps: Deps,
+  toolsetOf: ReadToolset,
+  caller: AgentCaller,
+): Promise<Result<ListedAccess, Problem>> {
   const now = deps.clock.now()
   const reader = { now, read: deps.store.read.bind(deps.store) }
   const world = await loadWorld(reader, caller.agent, null)
@@ -100,7 +117,11 @@ export async function listAccess(deps: Deps, toolsetOf: ReadToolset, caller: Age
   if (refused !== null) return err(refused)
   const [toolset, pending, active, owners] = await Promise.all([
     toolsetOf(caller.agent),
-    deps.store.list({ kind: 'request', where: { agent: caller.agent, state: 'pending', expiresAfter: now }, limit: 100 }),
+    deps.store.list({
+      kind: 'request',
+      where: { agent: caller.agent, state: 'pending', expiresAfter: now },
+      limit: 100,
+    }),
     deps.store.list({ kind: 'grant', where: { agent: caller.agent, state: 'active', expiresAfter: now }, limit: 500 }),
     ownersOf(reader, 'agent', caller.agent),
   ])

@@ -2,7 +2,15 @@
 
 import { isLocked } from '../core/judge.ts'
 import { move } from '../core/lifecycle.ts'
-import { type Lock, type Lockable, type LockKind, NEW_LOCKABLE, raised, type Revocation, type Row } from '../core/model.ts'
+import {
+  type Lock,
+  type Lockable,
+  type LockKind,
+  NEW_LOCKABLE,
+  type Revocation,
+  type Row,
+  raised,
+} from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { personal, rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -21,18 +29,26 @@ export type LockInput = {
   readonly revokeGrants: boolean
 }
 
-type Target = { readonly row: Lockable; readonly put: (row: Lockable) => Row; readonly owned: { agent?: string; tool?: string; owner?: string } }
+type Target = {
+  readonly row: Lockable
+  readonly put: (row: Lockable) => Row
+  readonly owned: { agent?: string; tool?: string; owner?: string }
+}
 
 /** The row that the lock stands on. A person needs no row before; an agent or tool must have been in force once. */
 async function targetOf(look: Look, kind: LockKind, name: string): Promise<Target | null> {
   switch (kind) {
     case 'agent': {
       const row = await look.row('agent', name)
-      return row === undefined ? null : { row, owned: { agent: name }, put: (next) => ({ kind, row: { ...row, ...next } }) }
+      return row === undefined
+        ? null
+        : { row, owned: { agent: name }, put: (next) => ({ kind, row: { ...row, ...next } }) }
     }
     case 'tool': {
       const row = await look.row('tool', name)
-      return row === undefined ? null : { row, owned: { tool: name }, put: (next) => ({ kind, row: { ...row, ...next } }) }
+      return row === undefined
+        ? null
+        : { row, owned: { tool: name }, put: (next) => ({ kind, row: { ...row, ...next } }) }
     }
     case 'owner': {
       const row = (await look.row('person', name)) ?? { ...NEW_LOCKABLE, id: name }
@@ -40,7 +56,9 @@ async function targetOf(look: Look, kind: LockKind, name: string): Promise<Targe
     }
     case 'everything': {
       const row = await look.row('installation', 'self')
-      return row === undefined ? null : { row, owned: {}, put: (next) => ({ kind: 'installation', row: { ...row, ...next } }) }
+      return row === undefined
+        ? null
+        : { row, owned: {}, put: (next) => ({ kind: 'installation', row: { ...row, ...next } }) }
     }
   }
 }
@@ -63,13 +81,19 @@ export async function setLock(
   context: Context,
   input: LockInput,
 ): Promise<Result<{ readonly lock: Lock; readonly revocation: Revocation }, Problem>> {
-  const name = input.kind === 'everything' ? 'everything' : input.kind === 'owner' ? input.name.toLowerCase() : input.name
+  const name =
+    input.kind === 'everything' ? 'everything' : input.kind === 'owner' ? input.name.toLowerCase() : input.name
   const done = await transact(deps, 'narrowing', async (look) => {
     const target = await targetOf(look, input.kind, name)
     const refused = await authorize(look, context.caller, 'lock.set', target?.owned ?? {})
     if (refused !== null) return err(refused)
     if (target === null)
-      return err(problem(input.kind === 'tool' ? 'unknown_tool' : input.kind === 'agent' ? 'unknown_agent' : 'not_initialized', `No ${input.kind} "${name}" was ever in force.`))
+      return err(
+        problem(
+          input.kind === 'tool' ? 'unknown_tool' : input.kind === 'agent' ? 'unknown_agent' : 'not_initialized',
+          `No ${input.kind} "${name}" was ever in force.`,
+        ),
+      )
     const revocation = newRevocation(deps, context, look.now, {
       act: 'locked',
       target: input.kind === 'everything' ? 'everything' : `${input.kind}/${name}`,
@@ -93,21 +117,26 @@ export async function setLock(
       revocation: revocation.id,
     }
     const standing = target.row.locks.filter((other) => other.until === null || look.now < other.until)
-    const locked = { ...raised(target.row, look.now, input.revokeGrants), locks: [...standing, { id: lock.id, until: lock.until }] }
+    const locked = {
+      ...raised(target.row, look.now, input.revokeGrants),
+      locks: [...standing, { id: lock.id, until: lock.until }],
+    }
     return ok({
       value: { lock, revocation },
-      put: [
-        target.put(locked),
-        { kind: 'lock' as const, row: lock },
-        { kind: 'revocation' as const, row: revocation },
-      ],
+      put: [target.put(locked), { kind: 'lock' as const, row: lock }, { kind: 'revocation' as const, row: revocation }],
       records: [
-        recordOf(context, look.now, 'lock.set', { ...subjectOf(lock), revocation: revocation.id }, {
-          target: input.kind,
-          reason: personal(input.reason),
-          until: lock.until === null ? null : rfc3339(lock.until),
-          revokeGrants: input.revokeGrants,
-        }),
+        recordOf(
+          context,
+          look.now,
+          'lock.set',
+          { ...subjectOf(lock), revocation: revocation.id },
+          {
+            target: input.kind,
+            reason: personal(input.reason),
+            until: lock.until === null ? null : rfc3339(lock.until),
+            revokeGrants: input.revokeGrants,
+          },
+        ),
       ],
     })
   })
@@ -132,7 +161,8 @@ export async function liftLock(
       ...(lock === undefined ? {} : { owner: lock.by.id }),
     })
     if (refused !== null) return err(refused)
-    if (lock === undefined || target === null) return err(problem('invalid_request', 'There is no such lock.', { missing: true }))
+    if (lock === undefined || target === null)
+      return err(problem('invalid_request', 'There is no such lock.', { missing: true }))
     if (lock.state === 'lifted') return ok({ value: lock, records: [] })
     const lifted: Lock = { ...move('lock', lock, 'lifted'), liftedBy: byOf(context.caller), liftedAt: look.now }
     return ok({
@@ -142,7 +172,13 @@ export async function liftLock(
         { kind: 'lock' as const, row: lifted },
       ],
       records: [
-        recordOf(context, look.now, 'lock.lifted', subjectOf(lock), input.reason === null ? {} : { reason: personal(input.reason) }),
+        recordOf(
+          context,
+          look.now,
+          'lock.lifted',
+          subjectOf(lock),
+          input.reason === null ? {} : { reason: personal(input.reason) },
+        ),
       ],
     })
   })

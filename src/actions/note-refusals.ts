@@ -12,14 +12,25 @@ const MINUTE_MS = 60_000
 
 export interface Refusals {
   /** Resolves once the first refusal of its kind is durable, or counted. Never throws. */
-  note(context: Context, problem: Problem, route: string, about?: { readonly agent?: string; readonly tool?: string }): Promise<void>
+  note(
+    context: Context,
+    problem: Problem,
+    route: string,
+    about?: { readonly agent?: string; readonly tool?: string },
+  ): Promise<void>
   /** One more that proved nothing. */
   stranger(code: ProblemCode): void
   /** Writes the counts of whatever minute is over; called on a timer and at the end. */
   flush(all?: boolean): Promise<void>
 }
 
-type Counted = { readonly context: Context; readonly code: ProblemCode; readonly route: string; since: number; count: number }
+type Counted = {
+  readonly context: Context
+  readonly code: ProblemCode
+  readonly route: string
+  since: number
+  count: number
+}
 
 const nameOf = (caller: Caller | { readonly role: 'system'; readonly part: string }): string => {
   switch (caller.role) {
@@ -47,13 +58,19 @@ export function createRefusals(deps: Pick<Deps, 'store' | 'clock' | 'ids' | 'log
   }
   const writeCount = (entry: Counted) =>
     write((at) =>
-      recordOf(entry.context, at, 'refusals.counted', {}, {
-        code: entry.code,
-        count: entry.count,
-        from: rfc3339(entry.since),
-        until: rfc3339(Math.min(at, entry.since + MINUTE_MS)),
-        route: entry.route,
-      }),
+      recordOf(
+        entry.context,
+        at,
+        'refusals.counted',
+        {},
+        {
+          code: entry.code,
+          count: entry.count,
+          from: rfc3339(entry.since),
+          until: rfc3339(Math.min(at, entry.since + MINUTE_MS)),
+          route: entry.route,
+        },
+      ),
     )
 
   return {
@@ -90,12 +107,18 @@ export function createRefusals(deps: Pick<Deps, 'store' | 'clock' | 'ids' | 'log
       strangers = { since: now, codes: new Map() }
       const count = [...counted.codes.values()].reduce((sum, n) => sum + n, 0)
       await write((at) =>
-        recordOf({ caller: { role: 'system', part: 'keeper' }, requestId: deps.ids.next('tsk') }, at, 'strangers.counted', {}, {
-          count,
-          from: rfc3339(counted.since),
-          until: rfc3339(at),
-          codes: Object.fromEntries(counted.codes),
-        }),
+        recordOf(
+          { caller: { role: 'system', part: 'keeper' }, requestId: deps.ids.next('tsk') },
+          at,
+          'strangers.counted',
+          {},
+          {
+            count,
+            from: rfc3339(counted.since),
+            until: rfc3339(at),
+            codes: Object.fromEntries(counted.codes),
+          },
+        ),
       )
     },
   }

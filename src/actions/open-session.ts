@@ -25,6 +25,13 @@ export type OpenedSession = { readonly session: Session; readonly token: string 
 /** How long a used jti is kept past its assertion's expiry, milliseconds. */
 const SKEW_MS = 120_000
 
+/** What makes the proof single-use, whatever it is used for. */
+export const onceOf = (proof: Proof) => ({
+  space: 'assertion',
+  value: `${proof.agent} ${proof.jti}`,
+  until: proof.expiresAt + SKEW_MS,
+})
+
 export async function openSession(
   deps: Deps,
   proof: Proof,
@@ -54,13 +61,19 @@ export async function openSession(
     return ok({
       value: { session, token },
       put: [{ kind: 'session' as const, row: session }],
-      once: [{ space: 'assertion', value: `${proof.agent} ${proof.jti}`, until: proof.expiresAt + SKEW_MS }],
+      once: [onceOf(proof)],
       notAfter: proof.expiresAt,
       records: [
-        recordOf(context, look.now, 'session.opened', { agent: proof.agent, session: session.id }, {
-          kid: proof.key,
-          expiresAt: rfc3339(session.expiresAt),
-        }),
+        recordOf(
+          context,
+          look.now,
+          'session.opened',
+          { agent: proof.agent, session: session.id },
+          {
+            kid: proof.key,
+            expiresAt: rfc3339(session.expiresAt),
+          },
+        ),
       ],
     })
   })

@@ -33,7 +33,11 @@ export type Member = {
 
 export type Outcome =
   | { readonly ok: true; readonly first: Seq; readonly last: Seq }
-  | { readonly ok: false; readonly why: 'stale' | 'used' | 'late' | 'clock' | 'overloaded'; readonly keys: readonly string[] }
+  | {
+      readonly ok: false
+      readonly why: 'stale' | 'used' | 'late' | 'clock' | 'overloaded'
+      readonly keys: readonly string[]
+    }
 
 /** What a filter may name; each is an indexed column. */
 export type Where = {
@@ -88,7 +92,10 @@ export type RecordFilter = {
 
 /** One commit as the view applies it, in order and without gaps. */
 export type Change = { readonly first: Seq; readonly last: Seq; readonly at: Instant; readonly put: readonly Row[] }
-export type Feed = { readonly type: 'change'; readonly change: Change } | { readonly type: 'alive'; readonly seq: Seq } | { readonly type: 'reload'; readonly seq: Seq }
+export type Feed =
+  | { readonly type: 'change'; readonly change: Change }
+  | { readonly type: 'alive'; readonly seq: Seq }
+  | { readonly type: 'reload'; readonly seq: Seq }
 
 /** The only way to change what authority depends on. Throws `StoreUnavailable` when nothing can be made durable. */
 export interface Store {
@@ -166,7 +173,11 @@ export interface ExpiryWatch {
 
 /** Told after the commit; losing a notice loses nothing that is owed. */
 export interface Notifier {
-  notify(event: { readonly type: 'request.pending' | 'toolset.changed' | 'agent.cut' | 'widening.waiting'; readonly agent?: string; readonly request?: string }): void
+  notify(event: {
+    readonly type: 'request.pending' | 'toolset.changed' | 'agent.cut' | 'widening.waiting'
+    readonly agent?: string
+    readonly request?: string
+  }): void
 }
 
 export interface Log {

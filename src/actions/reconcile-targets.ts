@@ -34,7 +34,10 @@ export async function reconcileTargets(deps: Deps, shouted: Shouted): Promise<nu
   return open
 }
 
-const keeper = (revocation: Revocation) => ({ caller: { role: 'system', part: 'reconciler' } as const, requestId: revocation.id })
+const keeper = (revocation: Revocation) => ({
+  caller: { role: 'system', part: 'reconciler' } as const,
+  requestId: revocation.id,
+})
 
 async function shoutIfLate(deps: Deps, revocation: Revocation, shouted: Shouted): Promise<void> {
   const now = deps.clock.now()
@@ -46,10 +49,16 @@ async function shoutIfLate(deps: Deps, revocation: Revocation, shouted: Shouted)
       ok({
         value: null,
         records: [
-          recordOf(keeper(revocation), look.now, 'revocation.outstanding', { revocation: revocation.id, tool }, {
-            since: rfc3339(revocation.at),
-            deadline: rfc3339(deadline),
-          }),
+          recordOf(
+            keeper(revocation),
+            look.now,
+            'revocation.outstanding',
+            { revocation: revocation.id, tool },
+            {
+              since: rfc3339(revocation.at),
+              deadline: rfc3339(deadline),
+            },
+          ),
         ],
       }),
     )
@@ -68,9 +77,15 @@ export async function finishDecommission(deps: Deps, revocation: Revocation): Pr
       value: null,
       put: [{ kind: 'agent' as const, row: move('agent', agent, 'decommissioned') }],
       records: [
-        recordOf(keeper(revocation), look.now, 'agent.decommissioned', { agent: name, revocation: revocation.id }, {
-          revocation: revocation.id,
-        }),
+        recordOf(
+          keeper(revocation),
+          look.now,
+          'agent.decommissioned',
+          { agent: name, revocation: revocation.id },
+          {
+            revocation: revocation.id,
+          },
+        ),
       ],
     })
   })

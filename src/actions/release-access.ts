@@ -23,7 +23,9 @@ export async function releaseGrant(
     if (grant === undefined || grant.agent !== caller.agent) return err(notYours('grant'))
     if (grant.state !== 'active') {
       const before = grant.revocation === null ? undefined : await look.row('revocation', grant.revocation)
-      return before === undefined ? err(problem('grant_revoked', 'This grant has ended already.')) : ok({ value: before, records: [] })
+      return before === undefined
+        ? err(problem('grant_revoked', 'This grant has ended already.'))
+        : ok({ value: before, records: [] })
     }
     return ok(takeGrant(deps, context, look, grant, null, 'grant released'))
   })
@@ -43,7 +45,12 @@ export async function withdrawRequest(
     const request = await look.row('request', id)
     if (request === undefined || request.agent !== caller.agent) return err(notYours('request'))
     if (request.state === 'withdrawn') return ok({ value: request, records: [] })
-    if (request.state !== 'pending') return err(problem('conflict', `This request is ${statusOf(request, look.now)} already.`, { hint: 'A granted request is given back by its grantId.' }))
+    if (request.state !== 'pending')
+      return err(
+        problem('conflict', `This request is ${statusOf(request, look.now)} already.`, {
+          hint: 'A granted request is given back by its grantId.',
+        }),
+      )
     const withdrawn: AccessRequest = { ...move('request', request, 'withdrawn'), decidedAt: look.now }
     const subject = { agent: request.agent, tool: request.tool, session: request.session, request: request.id }
     return ok({
@@ -56,4 +63,8 @@ export async function withdrawRequest(
 }
 
 const notYours = (what: string) =>
-  problem('invalid_request', `You have no such ${what}.`, { missing: true, hint: 'Call list_access to see yours.', nextTool: 'list_access' })
+  problem('invalid_request', `You have no such ${what}.`, {
+    missing: true,
+    hint: 'Call list_access to see yours.',
+    nextTool: 'list_access',
+  })

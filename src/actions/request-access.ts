@@ -5,7 +5,7 @@ import { decide } from '../core/decision.ts'
 import { judgeGrant, judgeSession } from '../core/judge.ts'
 import { LIFETIME, OPEN } from '../core/limits.ts'
 import type { Details } from '../core/manifest.ts'
-import { type AccessRequest, type Grant } from '../core/model.ts'
+import type { AccessRequest, Grant } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { personal, rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -41,7 +41,12 @@ const RETRY_AFTER_SECONDS = 30
 
 export const approveUrl = (issuer: string, requestId: string) => `${issuer}/requests/${requestId}`
 
-export const pendingOutcome = (deps: Pick<Deps, 'settings'>, request: AccessRequest, owners: readonly string[], now: number): AskOutcome => ({
+export const pendingOutcome = (
+  deps: Pick<Deps, 'settings'>,
+  request: AccessRequest,
+  owners: readonly string[],
+  now: number,
+): AskOutcome => ({
   status: 'pending',
   request: presentRequest(request, owners, now),
   approveUrl: approveUrl(deps.settings.issuer, request.id),
@@ -71,7 +76,10 @@ export async function requestAccess(
     for (const grant of live.rows.filter((row) => sameAsk(row, ask))) {
       const judged = judgeGrant(world, grant, await readApprovers(look, grant.approvers))
       if (judged.ok) {
-        const grantedOutcome = { status: 'granted' as const, grant: presentGrant(grant, world.toolValue, judged.value.endsAt) }
+        const grantedOutcome = {
+          status: 'granted' as const,
+          grant: presentGrant(grant, world.toolValue, judged.value.endsAt),
+        }
         return ok({ value: grantedOutcome, records: [] })
       }
     }
@@ -84,25 +92,54 @@ export async function requestAccess(
     const same = waiting.rows.find((row) => row.tool === input.tool && sameAsk(row, ask))
     if (same !== undefined) return ok({ value: pendingOutcome(deps, same, owners, look.now), records: [] })
 
-    const shown = { agent: caller.agent, tool: input.tool, scopes: input.scopes, details: input.details, durationSeconds, delivery: entitlement.delivery, entitlement: entitlement.digest }
+    const shown = {
+      agent: caller.agent,
+      tool: input.tool,
+      scopes: input.scopes,
+      details: input.details,
+      durationSeconds,
+      delivery: entitlement.delivery,
+      entitlement: entitlement.digest,
+    }
     const revision = world.installation?.revision ?? 'none'
     if (approval === 'none') {
       if (live.rows.length >= OPEN.activeGrantsPerAgentAndTool)
-        return err(problem('rate_limited', `${caller.agent} holds ${live.rows.length} grants on ${input.tool}; release some first.`, { nextTool: 'release_access' }))
-      const grant: Grant = grantFrom(deps, world, { ...shown, session: session.id, request: null, approval, approvers: [], approvedHash: null, askedSeconds: durationSeconds, at: look.now })
+        return err(
+          problem(
+            'rate_limited',
+            `${caller.agent} holds ${live.rows.length} grants on ${input.tool}; release some first.`,
+            { nextTool: 'release_access' },
+          ),
+        )
+      const grant: Grant = grantFrom(deps, world, {
+        ...shown,
+        session: session.id,
+        request: null,
+        approval,
+        approvers: [],
+        approvedHash: null,
+        askedSeconds: durationSeconds,
+        at: look.now,
+      })
       return ok({
         value: { status: 'granted' as const, grant: presentGrant(grant, world.toolValue, grant.expiresAt) },
         put: [{ kind: 'grant' as const, row: grant }],
         records: [
-          recordOf(context, look.now, 'grant.made', { ...owned, session: session.id, grant: grant.id }, {
-            scopes: [...grant.scopes],
-            details: mutable(grant.details),
-            delivery: grant.delivery,
-            entitlement: grant.entitlement,
-            revision,
-            approvalId: null,
-            expiresAt: rfc3339(grant.expiresAt),
-          }),
+          recordOf(
+            context,
+            look.now,
+            'grant.made',
+            { ...owned, session: session.id, grant: grant.id },
+            {
+              scopes: [...grant.scopes],
+              details: mutable(grant.details),
+              delivery: grant.delivery,
+              entitlement: grant.entitlement,
+              revision,
+              approvalId: null,
+              expiresAt: rfc3339(grant.expiresAt),
+            },
+          ),
         ],
       })
     }
@@ -135,24 +172,31 @@ export async function requestAccess(
       value: pendingOutcome(deps, request, owners, look.now),
       put: [{ kind: 'request' as const, row: request }],
       records: [
-        recordOf(context, look.now, 'request.made', { ...owned, session: session.id, request: request.id }, {
-          scopes: [...request.scopes],
-          details: mutable(request.details),
-          durationSeconds,
-          reason: personal(input.reason),
-          delivery: request.delivery,
-          approval,
-          entitlement: request.entitlement,
-          revision,
-          binds: request.hash,
-          expiresAt: rfc3339(request.expiresAt),
-        }),
+        recordOf(
+          context,
+          look.now,
+          'request.made',
+          { ...owned, session: session.id, request: request.id },
+          {
+            scopes: [...request.scopes],
+            details: mutable(request.details),
+            durationSeconds,
+            reason: personal(input.reason),
+            delivery: request.delivery,
+            approval,
+            entitlement: request.entitlement,
+            revision,
+            binds: request.hash,
+            expiresAt: rfc3339(request.expiresAt),
+          },
+        ),
       ],
     })
   })
   if (!done.ok) return done
   const outcome = done.value.value
-  if (outcome.status === 'pending') deps.notifier.notify({ type: 'request.pending', agent: caller.agent, request: outcome.request.id })
+  if (outcome.status === 'pending')
+    deps.notifier.notify({ type: 'request.pending', agent: caller.agent, request: outcome.request.id })
   return ok(outcome)
 }
 

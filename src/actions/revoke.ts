@@ -1,8 +1,8 @@
 // Taking away a session, a grant or a credential. The commit makes it dead by judgement; rows and confirmations follow
 // in reconcile-targets. "Revoked" is said only once the tools confirmed it (P5, S15).
 
-import type { Act } from '../core/matrix.ts'
 import { mayMove, move } from '../core/lifecycle.ts'
+import type { Act } from '../core/matrix.ts'
 import type { AccessRequest, Credential, Grant, Revocation, Row, Session } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { type AuditRecord, personal, rfc3339 } from '../core/record.ts'
@@ -12,7 +12,11 @@ import { finishRevocation } from './finish-revocation.ts'
 import type { Context, Deps } from './ports.ts'
 import { type Look, recordOf, transact } from './transact.ts'
 
-export type RevokeInput = { readonly kind: 'session' | 'grant' | 'credential'; readonly id: string; readonly reason: string | null }
+export type RevokeInput = {
+  readonly kind: 'session' | 'grant' | 'credential'
+  readonly id: string
+  readonly reason: string | null
+}
 
 const ACTS: Record<RevokeInput['kind'], Act> = {
   session: 'session.revoke',
@@ -46,7 +50,9 @@ export const newRevocation = (
   deps: Pick<Deps, 'ids'>,
   context: Context,
   at: number,
-  of: Pick<Revocation, 'act' | 'target' | 'agent' | 'tool' | 'reason' | 'takes'> & { readonly counts?: Partial<Revocation['counts']> },
+  of: Pick<Revocation, 'act' | 'target' | 'agent' | 'tool' | 'reason' | 'takes'> & {
+    readonly counts?: Partial<Revocation['counts']>
+  },
 ): Revocation => ({
   ...of,
   id: deps.ids.next('rvk'),
@@ -60,7 +66,10 @@ export const newRevocation = (
   completedAt: null,
 })
 
-const ended = (because: string, reason: string | null) => ({ because, ...(reason === null ? {} : { reason: personal(reason) }) })
+const ended = (because: string, reason: string | null) => ({
+  because,
+  ...(reason === null ? {} : { reason: personal(reason) }),
+})
 
 export async function revoke(deps: Deps, context: Context, input: RevokeInput): Promise<Result<Revocation, Problem>> {
   const done = await transact<Revocation>(deps, 'narrowing', async (look) => {
@@ -93,7 +102,13 @@ export async function revoke(deps: Deps, context: Context, input: RevokeInput): 
 type Taken = { readonly value: Revocation; readonly put: readonly Row[]; readonly records: readonly AuditRecord[] }
 
 /** Its pending requests and every grant asked for in it, with it; every credential minted in it dies by judgement (S11). */
-async function takeSession(deps: Deps, context: Context, look: Look, session: Session, reason: string | null): Promise<Taken> {
+async function takeSession(
+  deps: Deps,
+  context: Context,
+  look: Look,
+  session: Session,
+  reason: string | null,
+): Promise<Taken> {
   const where = { session: session.id }
   const [requests, grants] = await Promise.all([
     deps.store.list({ kind: 'request', where: { ...where, state: 'pending' }, limit: IN_ONE_COMMIT }),
@@ -120,10 +135,22 @@ async function takeSession(deps: Deps, context: Context, look: Look, session: Se
     records: [
       recordOf(context, look.now, 'session.revoked', subject, ended('asked', reason)),
       ...requests.rows.map((row) =>
-        recordOf(context, look.now, 'request.withdrawn', { ...subject, tool: row.tool, request: row.id }, { because: 'session revoked' }),
+        recordOf(
+          context,
+          look.now,
+          'request.withdrawn',
+          { ...subject, tool: row.tool, request: row.id },
+          { because: 'session revoked' },
+        ),
       ),
       ...grants.rows.map((row) =>
-        recordOf(context, look.now, 'grant.revoked', { ...subject, tool: row.tool, grant: row.id }, { because: 'session revoked' }),
+        recordOf(
+          context,
+          look.now,
+          'grant.revoked',
+          { ...subject, tool: row.tool, grant: row.id },
+          { because: 'session revoked' },
+        ),
       ),
     ],
   }
@@ -162,7 +189,9 @@ export function takeGrant(
   return {
     value: revocation,
     put: [
-      ...(mayMove('grant', grant.state, 'revoked') ? [{ kind: 'grant' as const, row: revokedGrant(grant, revocation) }] : []),
+      ...(mayMove('grant', grant.state, 'revoked')
+        ? [{ kind: 'grant' as const, row: revokedGrant(grant, revocation) }]
+        : []),
       { kind: 'revocation', row: revocation },
     ],
     records: [
@@ -174,7 +203,13 @@ export function takeGrant(
 }
 
 /** The one row that is marked in its own commit: its confirmation is counted by what follows like any other. */
-function takeCredential(deps: Deps, context: Context, look: Look, credential: Credential, reason: string | null): Taken {
+function takeCredential(
+  deps: Deps,
+  context: Context,
+  look: Look,
+  credential: Credential,
+  reason: string | null,
+): Taken {
   const { agent, tool, session, grant } = credential
   const revocation = newRevocation(deps, context, look.now, {
     act: 'credential revoked',
@@ -219,6 +254,8 @@ export function presentRevocation(revocation: Revocation, now: number) {
         ? { deadBy: rfc3339(c.deadAt) }
         : { confirmedAt: rfc3339(c.confirmedAt), how: c.how, afterMilliseconds: c.confirmedAt - revocation.at }),
     })),
-    ...(revocation.completedAt === null ? {} : { completedAt: rfc3339(revocation.completedAt), afterMilliseconds: revocation.completedAt - revocation.at }),
+    ...(revocation.completedAt === null
+      ? {}
+      : { completedAt: rfc3339(revocation.completedAt), afterMilliseconds: revocation.completedAt - revocation.at }),
   }
 }

@@ -1,8 +1,8 @@
 // An owner says yes, yes to less, or no. Judged again now, bound to exactly what was shown, used once (P4, S8).
 
 import { decide } from '../core/decision.ts'
-import { OPEN } from '../core/limits.ts'
 import { move } from '../core/lifecycle.ts'
+import { OPEN } from '../core/limits.ts'
 import { type AccessRequest, type Grant, NEW_LOCKABLE } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { personal, rfc3339 } from '../core/record.ts'
@@ -28,12 +28,15 @@ export type Approval = {
 /** The pending request, or why it can no longer be settled. */
 async function pending(look: Look, id: string): Promise<Result<AccessRequest, Problem>> {
   const request = await look.row('request', id)
-  if (request === undefined) return err(problem('invalid_request', 'There is no such request.', { detail: id, missing: true }))
+  if (request === undefined)
+    return err(problem('invalid_request', 'There is no such request.', { detail: id, missing: true }))
   const status = statusOf(request, look.now)
   if (status === 'pending') return ok(request)
   return err(
     status === 'expired'
-      ? problem('request_expired', 'This request expired before it was settled, which means no.', { hint: 'The agent can ask again.' })
+      ? problem('request_expired', 'This request expired before it was settled, which means no.', {
+          hint: 'The agent can ask again.',
+        })
       : problem('conflict', `This request was ${status} already.`, { hint: 'A request is settled once.' }),
   )
 }
@@ -56,7 +59,11 @@ export async function approveRequest(
     const scopes = input.scopes ?? request.scopes
     const durationSeconds = Math.min(input.durationSeconds ?? request.durationSeconds, request.durationSeconds)
     if (scopes.length === 0 || !scopes.every((scope) => request.scopes.includes(scope)))
-      return err(problem('invalid_request', 'An approval can give less than was asked, never more.', { hint: `Choose among: ${request.scopes.join(', ')}.` }))
+      return err(
+        problem('invalid_request', 'An approval can give less than was asked, never more.', {
+          hint: `Choose among: ${request.scopes.join(', ')}.`,
+        }),
+      )
 
     const world = await loadWorld(look, request.agent, request.tool)
     const session = await look.row('session', request.session)
@@ -66,21 +73,58 @@ export async function approveRequest(
     if (!asked.ok) return asked
     if (!decision.ok) return decision
     const { entitlement, approval } = decision.value
-    const shownNow = approvalHash({ ...request, entitlement: asked.value.entitlement.digest, delivery: asked.value.entitlement.delivery })
+    const shownNow = approvalHash({
+      ...request,
+      entitlement: asked.value.entitlement.digest,
+      delivery: asked.value.entitlement.delivery,
+    })
     if (shownNow !== (input.hash ?? request.hash))
-      return err(problem('conflict', 'What the manifest allows changed since this was shown.', { hint: 'Look at the request again before you decide.', detail: 'approval hash differs' }))
+      return err(
+        problem('conflict', 'What the manifest allows changed since this was shown.', {
+          hint: 'Look at the request again before you decide.',
+          detail: 'approval hash differs',
+        }),
+      )
     const level = approval === 'none' ? 'owner' : approval
     if (!deps.settings.supportedApprovals.includes(level))
       return err(problem('approval_required', `This needs approval "${level}", which this version does not have yet.`))
 
-    const live = await deps.store.list({ kind: 'grant', where: { agent: request.agent, tool: request.tool, state: 'active' }, limit: 500 })
+    const live = await deps.store.list({
+      kind: 'grant',
+      where: { agent: request.agent, tool: request.tool, state: 'active' },
+      limit: 500,
+    })
     if (live.rows.length >= OPEN.activeGrantsPerAgentAndTool)
-      return err(problem('rate_limited', `${request.agent} holds ${live.rows.length} grants on ${request.tool} already.`))
+      return err(
+        problem('rate_limited', `${request.agent} holds ${live.rows.length} grants on ${request.tool} already.`),
+      )
 
-    const approved = { agent: request.agent, tool: request.tool, scopes, details: request.details, durationSeconds: Math.min(durationSeconds, decision.value.durationSeconds), delivery: entitlement.delivery, entitlement: entitlement.digest }
+    const approved = {
+      agent: request.agent,
+      tool: request.tool,
+      scopes,
+      details: request.details,
+      durationSeconds: Math.min(durationSeconds, decision.value.durationSeconds),
+      delivery: entitlement.delivery,
+      entitlement: entitlement.digest,
+    }
     const hash = approvalHash(approved)
-    const grant = grantFrom(deps, world, { ...approved, session: request.session, request: request.id, approval: level, approvers: [email], approvedHash: hash, askedSeconds: request.durationSeconds, at: look.now })
-    const settled: AccessRequest = { ...move('request', request, 'approved'), decidedBy: email, decidedAt: look.now, grant: grant.id }
+    const grant = grantFrom(deps, world, {
+      ...approved,
+      session: request.session,
+      request: request.id,
+      approval: level,
+      approvers: [email],
+      approvedHash: hash,
+      askedSeconds: request.durationSeconds,
+      at: look.now,
+    })
+    const settled: AccessRequest = {
+      ...move('request', request, 'approved'),
+      decidedBy: email,
+      decidedAt: look.now,
+      grant: grant.id,
+    }
     const subject = { agent: request.agent, tool: request.tool, session: request.session, request: request.id }
     const person = await look.row('person', email)
     return ok({
@@ -102,15 +146,21 @@ export async function approveRequest(
           level,
           binds: hash,
         }),
-        recordOf(context, look.now, 'grant.made', { ...subject, grant: grant.id }, {
-          scopes: [...grant.scopes],
-          details: mutable(grant.details),
-          delivery: grant.delivery,
-          entitlement: grant.entitlement,
-          revision: world.installation?.revision ?? 'none',
-          approvalId: request.id,
-          expiresAt: rfc3339(grant.expiresAt),
-        }),
+        recordOf(
+          context,
+          look.now,
+          'grant.made',
+          { ...subject, grant: grant.id },
+          {
+            scopes: [...grant.scopes],
+            details: mutable(grant.details),
+            delivery: grant.delivery,
+            entitlement: grant.entitlement,
+            revision: world.installation?.revision ?? 'none',
+            approvalId: request.id,
+            expiresAt: rfc3339(grant.expiresAt),
+          },
+        ),
       ],
     })
   })
@@ -124,21 +174,35 @@ export async function denyRequest(
 ): Promise<Result<AccessRequest, Problem>> {
   const done = await transact(deps, 'narrowing', async (look) => {
     const seen = await look.row('request', input.request)
-    const refused = await authorize(look, context.caller, 'request.deny', { agent: seen?.agent ?? null, tool: seen?.tool ?? null })
+    const refused = await authorize(look, context.caller, 'request.deny', {
+      agent: seen?.agent ?? null,
+      tool: seen?.tool ?? null,
+    })
     if (refused !== null) return err(refused)
     const waiting = await pending(look, input.request)
     if (!waiting.ok) return waiting
     const request = waiting.value
     const by = context.caller.role === 'owner' ? context.caller.email : context.caller.role
-    const denied: AccessRequest = { ...move('request', request, 'denied'), decidedBy: by, decidedAt: look.now, decidedReason: input.reason }
+    const denied: AccessRequest = {
+      ...move('request', request, 'denied'),
+      decidedBy: by,
+      decidedAt: look.now,
+      decidedReason: input.reason,
+    }
     return ok({
       value: denied,
       put: [{ kind: 'request' as const, row: denied }],
       records: [
-        recordOf(context, look.now, 'request.denied', { agent: request.agent, tool: request.tool, session: request.session, request: request.id }, {
-          approver: personal(by),
-          ...(input.reason === null ? {} : { reason: personal(input.reason) }),
-        }),
+        recordOf(
+          context,
+          look.now,
+          'request.denied',
+          { agent: request.agent, tool: request.tool, session: request.session, request: request.id },
+          {
+            approver: personal(by),
+            ...(input.reason === null ? {} : { reason: personal(input.reason) }),
+          },
+        ),
       ],
     })
   })
@@ -147,7 +211,11 @@ export async function denyRequest(
 
 /** The hash an owner must name to approve this request as it would be granted now; null where it no longer could be. */
 export async function currentHash(deps: Deps, request: AccessRequest): Promise<string | null> {
-  const world = await loadWorld({ now: deps.clock.now(), read: (keys) => deps.store.read(keys) }, request.agent, request.tool)
+  const world = await loadWorld(
+    { now: deps.clock.now(), read: (keys) => deps.store.read(keys) },
+    request.agent,
+    request.tool,
+  )
   const decision = decide(world, request)
   if (!decision.ok) return null
   const { entitlement } = decision.value

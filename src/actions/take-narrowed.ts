@@ -152,6 +152,7 @@ export async function reachesOf(
   }: { readonly inForce: Authority; readonly next: Authority; readonly cutOff: readonly CutOff[] },
 ): Promise<readonly Reach[]> {
   const reaches = new Map<string, Reach>()
+  const taken = new Set<string>()
   const reachOf = (kind: 'agent' | 'tool', name: string): Reach => {
     const target = `${kind}/${name}`
     const made = reaches.get(target) ?? {
@@ -170,19 +171,27 @@ export async function reachesOf(
   for (const [id, was] of inForce) {
     const left = next.get(id) ?? null
     if (was === null || valueDigest(was) === valueDigest(left)) continue
-    if (was.of === 'access') await ofPair(was.agent, was.tool)
-    else if (was.of === 'agent') await ofAgent(was.name, left?.of === 'agent' ? left.keys.map(({ kid }) => kid) : [])
+    if (was.of === 'agent') await ofAgent(was.name, left?.of === 'agent' ? left.keys.map(({ kid }) => kid) : [])
     else if (was.of === 'tool') await ofTool(was.name)
+    else if (was.of === 'access' && !isCut('tool', was.tool)) await ofPair(was.agent, was.tool)
   }
   return [...reaches.values()]
+
+  /** Each grant is on one receipt. */
+  function take(row: Grant, to: 'superseded' | 'revoked', reach: Reach): void {
+    if (taken.has(row.id)) return
+    taken.add(row.id)
+    reach.grants.set(row.id, { row, to })
+  }
 
   /** A tool is cut off with its grants whatever covers them; otherwise what is not covered is superseded. */
   function judgeGrant(grant: Grant, reach: Reach): void {
     const access = next.get(sliceId.access(grant.agent, grant.tool)) ?? null
     const of = next.get(sliceId.tool(grant.tool)) ?? null
     const dead = isCut('tool', grant.tool) || isCut('agent', grant.agent)
-    if (dead || !grantCovered(grant, access?.of === 'access' ? access : null, of?.of === 'tool' ? of : null))
-      if (!reach.grants.has(grant.id)) reach.grants.set(grant.id, { row: grant, to: 'superseded' })
+    const isCovered =
+      !dead && grantCovered(grant, access?.of === 'access' ? access : null, of?.of === 'tool' ? of : null)
+    if (!isCovered) take(grant, 'superseded', reach)
   }
 
   async function ofPair(agent: string, tool: string): Promise<void> {
@@ -215,7 +224,7 @@ export async function reachesOf(
       reach.sessions.push(session)
       reach.requests.push(...(await listAll(deps, 'request', { session: session.id, state: 'pending' })))
       for (const row of await listAll(deps, 'grant', { session: session.id, state: 'active', expiresAfter: now }))
-        reach.grants.set(row.id, { row, to: isGone ? 'superseded' : 'revoked' })
+        take(row, isGone ? 'superseded' : 'revoked', reach)
     }
   }
 }

@@ -3,7 +3,7 @@
 
 import type { Instant, Key, Kind, Row, Rows, Seq } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
-import { type Actor, type AuditRecord, personal, rfc3339, seal, type Subject } from '../core/record.ts'
+import { type Actor, type AuditRecord, personal, rfc3339, type Subject, seal } from '../core/record.ts'
 import type { RecordBody, RecordKind } from '../core/record-kinds.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { Context, Deps, Lane, Member, Outcome, Snapshot } from './ports.ts'
@@ -103,7 +103,9 @@ function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
     case 'used':
       return problem('conflict', 'This was used before and works once.', { detail: `used: ${outcome.keys.join(', ')}` })
     case 'late':
-      return problem('grant_expired', 'What this rests on expired meanwhile.', { hint: 'Ask again with request_access.' })
+      return problem('grant_expired', 'What this rests on expired meanwhile.', {
+        hint: 'Ask again with request_access.',
+      })
     case 'clock':
       return problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
         retryable: true,
@@ -140,7 +142,12 @@ export const recordOf = <K extends RecordKind>(
   subject: Subject,
   body: RecordBody<K>,
 ): AuditRecord =>
-  ({ v: 1, kind, at: rfc3339(at), actor: actorOf(context.caller), subject, request: context.requestId, body }) as Extract<
-    AuditRecord,
-    { kind: K }
-  >
+  ({
+    v: 1,
+    kind,
+    at: rfc3339(at),
+    actor: actorOf(context.caller),
+    subject,
+    request: context.requestId,
+    body,
+  }) as Extract<AuditRecord, { kind: K }>

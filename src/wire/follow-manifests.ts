@@ -30,20 +30,29 @@ export function followManifests(deps: Deps, config: Config, signal: AbortSignal)
     const lines = faults.map(faultLine)
     if (lines.join('\n') === current.join('\n')) return
     current = lines
-    deps.log.error({ faults: lines.slice(0, FAULTS_IN_RECORD), count: lines.length }, 'the manifests have faults, so nothing changed')
+    deps.log.error(
+      { faults: lines.slice(0, FAULTS_IN_RECORD), count: lines.length },
+      'the manifests have faults, so nothing changed',
+    )
     await transact(deps, 'normal', async (look) =>
       ok({
         value: null,
         records: [
-          recordOf(watcher(), look.now, 'manifest.rejected', {}, {
-            count: faults.length,
-            faults: faults.slice(0, FAULTS_IN_RECORD).map(({ file, line, column, message }) => ({
-              file: personal(file),
-              line,
-              column,
-              message: personal(message),
-            })),
-          }),
+          recordOf(
+            watcher(),
+            look.now,
+            'manifest.rejected',
+            {},
+            {
+              count: faults.length,
+              faults: faults.slice(0, FAULTS_IN_RECORD).map(({ file, line, column, message }) => ({
+                file: personal(file),
+                line,
+                column,
+                message: personal(message),
+              })),
+            },
+          ),
         ],
       }),
     )
@@ -60,7 +69,9 @@ export function followManifests(deps: Deps, config: Config, signal: AbortSignal)
     if (!applied.ok) {
       if (applied.error.code === 'not_initialized') return
       if (isPassing(applied.error)) throw new Error(applied.error.message)
-      return shout(applied.error.message.split('\n').map((message) => ({ file: config.scopesPath, line: 1, column: 1, message })))
+      return shout(
+        applied.error.message.split('\n').map((message) => ({ file: config.scopesPath, line: 1, column: 1, message })),
+      )
     }
     if (current.length > 0) deps.log.info({}, 'the manifests are in order again')
     current = []
@@ -74,7 +85,8 @@ export function followManifests(deps: Deps, config: Config, signal: AbortSignal)
 
   const stopped = watchManifestFolder(config.scopesPath, {
     onSnapshot,
-    onFault: (message) => void shout([{ file: config.scopesPath, line: 1, column: 1, message }]).catch(() => deps.log.error({}, message)),
+    onFault: (message) =>
+      void shout([{ file: config.scopesPath, line: 1, column: 1, message }]).catch(() => deps.log.error({}, message)),
     signal,
   })
   return { faults: () => current, stopped }

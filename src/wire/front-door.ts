@@ -71,7 +71,9 @@ export function createFrontDoor(door: FrontDoor, mount: (app: FrontDoorApp) => v
         title: unavailable ? 'Service Unavailable' : 'Internal Server Error',
         status,
         code: unavailable ? 'audit_unavailable' : 'internal',
-        detail: unavailable ? 'The store cannot be used, so nothing is answered.' : 'Something broke here. Nothing was issued.',
+        detail: unavailable
+          ? 'The store cannot be used, so nothing is answered.'
+          : 'Something broke here. Nothing was issued.',
         hint: 'Try again; give an operator this requestId if it lasts.',
         requestId,
       },

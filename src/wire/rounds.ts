@@ -10,7 +10,9 @@ export function startRounds(
   let stopped = false
   const running = rounds.map(async ({ name, everyMs, run }) => {
     while (!stopped) {
-      await run().catch((error: unknown) => log.error({ round: name, error: String(error) }, 'a round failed; it is tried again'))
+      await run().catch((error: unknown) =>
+        log.error({ round: name, error: String(error) }, 'a round failed; it is tried again'),
+      )
       await pause(everyMs)
     }
   })

@@ -22,8 +22,8 @@ import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
 import type { Config } from '../config.ts'
 import { HTTP, RATE } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { createFrontDoor, type FrontDoorApp } from './front-door.ts'
 import { followManifests } from './follow-manifests.ts'
+import { createFrontDoor, type FrontDoorApp } from './front-door.ts'
 import { createNotices } from './notices.ts'
 import { type Broker, openBroker } from './open-broker.ts'
 import { startRounds } from './rounds.ts'
@@ -68,15 +68,20 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
 
   const stop = new AbortController()
   const manifests =
-    config.scopesMode === 'watch' ? followManifests(deps, config, stop.signal) : { faults: () => [], stopped: Promise.resolve() }
+    config.scopesMode === 'watch'
+      ? followManifests(deps, config, stop.signal)
+      : { faults: () => [], stopped: Promise.resolve() }
   const api = createApiApp(edge, { keys: broker.keys, manifestFaults: manifests.faults, config })
-  const everyone = createFrontDoor({ log, ids: deps.ids, allowedHosts: config.allowedHosts, operator: false }, (app) => {
-    app.route('/', createOauthApp(edge))
-    app.route('/', verifiers.app)
-    app.route('/', mcp.app)
-    app.route('/', api)
-    app.route('/', createConsoleApp(edge))
-  })
+  const everyone = createFrontDoor(
+    { log, ids: deps.ids, allowedHosts: config.allowedHosts, operator: false },
+    (app) => {
+      app.route('/', createOauthApp(edge))
+      app.route('/', verifiers.app)
+      app.route('/', mcp.app)
+      app.route('/', api)
+      app.route('/', createConsoleApp(edge))
+    },
+  )
   const operator = createFrontDoor({ log, ids: deps.ids, allowedHosts: null, operator: true }, (app) => {
     app.route('/', api)
   })
@@ -160,7 +165,15 @@ async function recordStart({ deps }: Broker): Promise<void> {
   await transact(deps, 'normal', async (look) =>
     ok({
       value: null,
-      records: [recordOf(context, look.now, 'server.started', {}, { version: VERSION, node: process.versions.node, records: size })],
+      records: [
+        recordOf(
+          context,
+          look.now,
+          'server.started',
+          {},
+          { version: VERSION, node: process.versions.node, records: size },
+        ),
+      ],
     }),
   )
 }

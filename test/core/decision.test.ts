@@ -27,7 +27,8 @@ describe('decide', () => {
       ok: false,
       error: {
         code: 'scope_not_in_manifest',
-        manifestPatch: '# agents/triage-bot.yaml, line 12: in the access entry for tickets\nscopes: [ticket:close, ticket:comment, ticket:read]',
+        manifestPatch:
+          '# agents/triage-bot.yaml, line 12: in the access entry for tickets\nscopes: [ticket:close, ticket:comment, ticket:read]',
       },
     })
   })
@@ -40,53 +41,95 @@ describe('decide', () => {
 
   it('details wider than the manifest are refused and the allowed ones named (P2)', () => {
     expect(decide(world(), ask({ details: {} }))).toMatchObject({ ok: false, error: { code: 'details_not_allowed' } })
-    expect(decide(world(), ask({ details: { queue: ['incidents', 'payroll'] } }))).toMatchObject({ ok: false, error: { code: 'details_not_allowed' } })
+    expect(decide(world(), ask({ details: { queue: ['incidents', 'payroll'] } }))).toMatchObject({
+      ok: false,
+      error: { code: 'details_not_allowed' },
+    })
   })
 
   it('scopes that no single entitlement covers are refused with the split (S9)', () => {
     const split = world({}, [entry({ scopes: ['ticket:read'], details: {} }), entry({ scopes: ['ticket:comment'] })])
     const refused = decide(split, ask({ scopes: ['ticket:comment', 'ticket:read'] }))
-    expect(refused).toMatchObject({ ok: false, error: { code: 'scope_not_in_manifest', hint: expect.stringMatching(/ticket:comment.*ticket:read|ticket:read.*ticket:comment/) } })
+    expect(refused).toMatchObject({
+      ok: false,
+      error: {
+        code: 'scope_not_in_manifest',
+        hint: expect.stringMatching(/ticket:comment.*ticket:read|ticket:read.*ticket:comment/),
+      },
+    })
   })
 
   it('of several entitlements that cover, the least approval counts (S9)', () => {
     const both = world({}, [entry(), entry({ scopes: ['ticket:read'], approval: 'none' })])
     expect(decide(both, ask())).toMatchObject({ value: { approval: 'none' } })
-    expect(decide(both, ask({ scopes: ['ticket:comment', 'ticket:read'] }))).toMatchObject({ value: { approval: 'owner' } })
+    expect(decide(both, ask({ scopes: ['ticket:comment', 'ticket:read'] }))).toMatchObject({
+      value: { approval: 'owner' },
+    })
   })
 
   it("a scope's own approval makes an entry stricter, never weaker (S8)", () => {
-    const own = { ...toolValue, scopes: { ...toolValue.scopes, 'ticket:read': { ...toolValue.scopes['ticket:read']!, approval: 'owner' as const } } }
-    expect(decide(world({ toolValue: own }, [entry({ approval: 'none' })]), ask())).toMatchObject({ value: { approval: 'owner' } })
+    const own = {
+      ...toolValue,
+      scopes: {
+        ...toolValue.scopes,
+        'ticket:read': { ...toolValue.scopes['ticket:read']!, approval: 'owner' as const },
+      },
+    }
+    expect(decide(world({ toolValue: own }, [entry({ approval: 'none' })]), ask())).toMatchObject({
+      value: { approval: 'owner' },
+    })
     expect(decide(world({}, [entry({ approval: 'owner' })]), ask())).toMatchObject({ value: { approval: 'owner' } })
   })
 
   it('a name such as __proto__ is a scope that nobody has (S13)', () => {
     for (const scope of ['__proto__', 'constructor', 'toString'])
-      expect(decide(world(), ask({ scopes: [scope] }))).toMatchObject({ ok: false, error: { code: 'scope_not_in_manifest' } })
+      expect(decide(world(), ask({ scopes: [scope] }))).toMatchObject({
+        ok: false,
+        error: { code: 'scope_not_in_manifest' },
+      })
   })
 
   it('an overdue review stops every new ask (S1)', () => {
-    expect(decide(world({ identity: { ...agentValue, reviewBy: '2026-11-23' } }), ask())).toMatchObject({ ok: false, error: { code: 'review_overdue' } })
+    expect(decide(world({ identity: { ...agentValue, reviewBy: '2026-11-23' } }), ask())).toMatchObject({
+      ok: false,
+      error: { code: 'review_overdue' },
+    })
   })
 
   const scope = fc.constantFrom('ticket:read', 'ticket:comment', 'ticket:close')
-  const details = fc.constantFrom<Record<string, string[]>>({}, { queue: ['a'] }, { queue: ['a', 'b'] }, { queue: ['b'] })
+  const details = fc.constantFrom<Record<string, string[]>>(
+    {},
+    { queue: ['a'] },
+    { queue: ['a', 'b'] },
+    { queue: ['b'] },
+  )
   const entitlement = fc
-    .record({ scopes: fc.uniqueArray(scope, { minLength: 1 }), details, approval: fc.constantFrom('none' as const, 'owner' as const), grantForSeconds: fc.integer({ min: 60, max: 600 }) })
+    .record({
+      scopes: fc.uniqueArray(scope, { minLength: 1 }),
+      details,
+      approval: fc.constantFrom('none' as const, 'owner' as const),
+      grantForSeconds: fc.integer({ min: 60, max: 600 }),
+    })
     .map((over) => entry({ ...over, scopes: over.scopes.sort() }))
 
   it('nothing is ever granted that no entitlement in force covers alone (P2)', () => {
     fc.assert(
-      fc.property(fc.array(entitlement, { maxLength: 4 }), fc.uniqueArray(scope, { minLength: 1 }), details, fc.integer({ min: 1, max: 900 }), (held, scopes, wanted, durationSeconds) => {
-        const decided = decide(world({}, held), ask({ scopes: scopes.sort(), details: wanted, durationSeconds }))
-        if (!decided.ok) return
-        const { entitlement: by, durationSeconds: given } = decided.value
-        expect(held).toContain(by)
-        expect(scopes.every((s) => by.scopes.includes(s))).toBe(true)
-        for (const [key, allowed] of Object.entries(by.details)) expect(wanted[key]?.every((v) => allowed.includes(v))).toBe(true)
-        expect(given).toBeLessThanOrEqual(Math.min(durationSeconds, by.grantForSeconds))
-      }),
+      fc.property(
+        fc.array(entitlement, { maxLength: 4 }),
+        fc.uniqueArray(scope, { minLength: 1 }),
+        details,
+        fc.integer({ min: 1, max: 900 }),
+        (held, scopes, wanted, durationSeconds) => {
+          const decided = decide(world({}, held), ask({ scopes: scopes.sort(), details: wanted, durationSeconds }))
+          if (!decided.ok) return
+          const { entitlement: by, durationSeconds: given } = decided.value
+          expect(held).toContain(by)
+          expect(scopes.every((s) => by.scopes.includes(s))).toBe(true)
+          for (const [key, allowed] of Object.entries(by.details))
+            expect(wanted[key]?.every((v) => allowed.includes(v))).toBe(true)
+          expect(given).toBeLessThanOrEqual(Math.min(durationSeconds, by.grantForSeconds))
+        },
+      ),
     )
   })
 })

@@ -13,9 +13,17 @@ const deadWorlds: [string, Partial<World>, string][] = [
   ['the agent is unknown', { agent: null, identity: null }, 'unknown_agent'],
   ['the agent left the manifests', { identity: null }, 'unknown_agent'],
   ['the agent is locked', { agent: { ...base.agent!, locks: [lock] } }, 'agent_locked'],
-  ['the agent is being decommissioned', { agent: { ...base.agent!, state: 'decommissioning' } }, 'agent_decommissioned'],
+  [
+    'the agent is being decommissioned',
+    { agent: { ...base.agent!, state: 'decommissioning' } },
+    'agent_decommissioned',
+  ],
   ['the agent is decommissioned', { agent: { ...base.agent!, state: 'decommissioned' } }, 'agent_decommissioned'],
-  ['the manifest says decommissioned', { identity: { ...agentValue, state: 'decommissioned' } }, 'agent_decommissioned'],
+  [
+    'the manifest says decommissioned',
+    { identity: { ...agentValue, state: 'decommissioned' } },
+    'agent_decommissioned',
+  ],
 ]
 const deadOnTool: [string, Partial<World>, string][] = [
   ['the tool is gone', { toolValue: null }, 'unknown_tool'],
@@ -38,13 +46,20 @@ describe('judgeSession', () => {
 
   it('dies for good when its agent or everything was locked, also after the lock was lifted (S12)', () => {
     expect(judgeSession(world({ agent: raised(base.agent!, NOW, false) }), session())?.code).toBe('session_revoked')
-    expect(judgeSession(world({ installation: raised(base.installation!, NOW, false) }), session())?.code).toBe('session_revoked')
+    expect(judgeSession(world({ installation: raised(base.installation!, NOW, false) }), session())?.code).toBe(
+      'session_revoked',
+    )
   })
 })
 
 describe('judgeGrant', () => {
   it('a covered grant lives to the end of what was approved', () => {
-    expect(judgeGrant(base, grant(), nobodyLocked)).toMatchObject({ ok: true, value: { endsAt: grant().createdAt + 28_800_000 > grant().expiresAt ? grant().expiresAt : grant().createdAt + 28_800_000 } })
+    expect(judgeGrant(base, grant(), nobodyLocked)).toMatchObject({
+      ok: true,
+      value: {
+        endsAt: Math.min(grant().createdAt + 28_800_000, grant().expiresAt),
+      },
+    })
   })
 
   it.each([...deadWorlds, ...deadOnTool])('is refused when %s', (_, over, code) => {
@@ -65,7 +80,9 @@ describe('judgeGrant', () => {
   it('is dead when it was born before a decommission or --revoke-grants, and not by a mere lock that was lifted (S12)', () => {
     expect(judgeGrant(world({ agent: raised(base.agent!, NOW, true) }), grant(), nobodyLocked).ok).toBe(false)
     expect(judgeGrant(world({ tool: raised(base.tool!, NOW, true) }), grant(), nobodyLocked).ok).toBe(false)
-    expect(judgeGrant(world({ installation: raised(base.installation!, NOW, true) }), grant(), nobodyLocked).ok).toBe(false)
+    expect(judgeGrant(world({ installation: raised(base.installation!, NOW, true) }), grant(), nobodyLocked).ok).toBe(
+      false,
+    )
     expect(judgeGrant(world({ agent: raised(base.agent!, NOW, false) }), grant(), nobodyLocked).ok).toBe(true)
   })
 
@@ -76,19 +93,37 @@ describe('judgeGrant', () => {
 
   it('two entitlements that only together cover it do not keep it alive (S9)', () => {
     const split = [entry({ scopes: ['ticket:read'] }), entry({ scopes: ['ticket:comment'] })]
-    expect(judgeGrant(world({}, split), grant({ scopes: ['ticket:comment', 'ticket:read'] }), nobodyLocked).ok).toBe(false)
+    expect(judgeGrant(world({}, split), grant({ scopes: ['ticket:comment', 'ticket:read'] }), nobodyLocked).ok).toBe(
+      false,
+    )
   })
 
   it('ends sooner when grantFor is shortened or a review comes first (S11)', () => {
     const shorter = judgeGrant(world({}, [entry({ grantForSeconds: 600 })]), grant(), nobodyLocked)
     expect(shorter).toMatchObject({ ok: true, value: { endsAt: grant().createdAt + 600_000 } })
-    const reviewed = judgeGrant(world({ identity: { ...agentValue, reviewBy: '2026-11-24' } }), grant({ expiresAt: NOW + 1e9, createdAt: NOW }), nobodyLocked)
+    const reviewed = judgeGrant(
+      world({ identity: { ...agentValue, reviewBy: '2026-11-24' } }),
+      grant({ expiresAt: NOW + 1e9, createdAt: NOW }),
+      nobodyLocked,
+    )
     expect(reviewed).toMatchObject({ ok: true, value: { endsAt: NOW + 28_800_000 } })
-    expect(judgeGrant(world({ identity: { ...agentValue, reviewBy: '2026-11-24' }, now: NOW + 43_200_000 }), grant({ expiresAt: NOW + 1e9 }), nobodyLocked)).toMatchObject({ ok: false, error: { code: 'review_overdue' } })
+    expect(
+      judgeGrant(
+        world({ identity: { ...agentValue, reviewBy: '2026-11-24' }, now: NOW + 43_200_000 }),
+        grant({ expiresAt: NOW + 1e9 }),
+        nobodyLocked,
+      ),
+    ).toMatchObject({ ok: false, error: { code: 'review_overdue' } })
   })
 
   it('a scope that its tool made stricter no longer stands on a weaker approval (S8)', () => {
-    const strict = { ...toolValue, scopes: { ...toolValue.scopes, 'ticket:read': { ...toolValue.scopes['ticket:read']!, approval: 'owner' as const } } }
+    const strict = {
+      ...toolValue,
+      scopes: {
+        ...toolValue.scopes,
+        'ticket:read': { ...toolValue.scopes['ticket:read']!, approval: 'owner' as const },
+      },
+    }
     const open = world({ toolValue: strict }, [entry({ approval: 'none' })])
     expect(judgeGrant(open, grant({ approval: 'none', approvers: [] }), nobodyLocked).ok).toBe(false)
   })
@@ -102,7 +137,8 @@ describe('judgeCredential', () => {
   const judge = (over: Partial<World> = {}, of = credential(), ses = session(), grt = grant(), people = nobodyLocked) =>
     judgeCredential(world(over), of, ses, grt, people)
 
-  it('lives while everything above it does', () => expect(judge()).toMatchObject({ ok: true, value: { endsAt: NOW + 290_000 } }))
+  it('lives while everything above it does', () =>
+    expect(judge()).toMatchObject({ ok: true, value: { endsAt: NOW + 290_000 } }))
 
   it.each([...deadWorlds, ...deadOnTool])('is refused when %s', (_, over, code) => {
     expect(judge(over)).toMatchObject({ ok: false, error: { code } })
@@ -117,18 +153,39 @@ describe('judgeCredential', () => {
   })
 
   it('dies for good by a lock on its agent, tool, everything or approver, also once that is lifted (S12)', () => {
-    expect(judge({ agent: raised(base.agent!, NOW, false) }, credential(), session({ born: { agent: 2, installation: 1 } })).ok).toBe(false)
+    expect(
+      judge({ agent: raised(base.agent!, NOW, false) }, credential(), session({ born: { agent: 2, installation: 1 } }))
+        .ok,
+    ).toBe(false)
     expect(judge({ tool: raised(base.tool!, NOW, false) }).ok).toBe(false)
-    expect(judge({ installation: raised(base.installation!, NOW, false) }, credential(), session({ born: { agent: 1, installation: 2 } })).ok).toBe(false)
+    expect(
+      judge(
+        { installation: raised(base.installation!, NOW, false) },
+        credential(),
+        session({ born: { agent: 1, installation: 2 } }),
+      ).ok,
+    ).toBe(false)
     const lifted = new Map([['lead@example.com', raised({ ...NEW_LOCKABLE, id: 'lead@example.com' }, NOW, false)]])
     expect(judge({}, credential(), session(), grant(), lifted).ok).toBe(false)
   })
 
   it('ends when the shortest of session, tokenTtl, maxTtl and grant does, also when that was shortened later (S11)', () => {
     const at = credential().issuedAt
-    expect(judge({ access: { ...base.access!, entitlements: [entry({ tokenTtlSeconds: 60 })] } })).toMatchObject({ ok: true, value: { endsAt: at + 60_000 } })
-    expect(judge({ toolValue: { ...toolValue, token: { ...toolValue.token, maxTtlSeconds: 30 } } })).toMatchObject({ ok: true, value: { endsAt: at + 30_000 } })
-    expect(judge({}, credential(), session({ expiresAt: NOW + 5_000 }))).toMatchObject({ ok: true, value: { endsAt: NOW + 5_000 } })
-    expect(judge({}, credential(), session(), grant({ expiresAt: NOW + 7_000 }))).toMatchObject({ ok: true, value: { endsAt: NOW + 7_000 } })
+    expect(judge({ access: { ...base.access!, entitlements: [entry({ tokenTtlSeconds: 60 })] } })).toMatchObject({
+      ok: true,
+      value: { endsAt: at + 60_000 },
+    })
+    expect(judge({ toolValue: { ...toolValue, token: { ...toolValue.token, maxTtlSeconds: 30 } } })).toMatchObject({
+      ok: true,
+      value: { endsAt: at + 30_000 },
+    })
+    expect(judge({}, credential(), session({ expiresAt: NOW + 5_000 }))).toMatchObject({
+      ok: true,
+      value: { endsAt: NOW + 5_000 },
+    })
+    expect(judge({}, credential(), session(), grant({ expiresAt: NOW + 7_000 }))).toMatchObject({
+      ok: true,
+      value: { endsAt: NOW + 7_000 },
+    })
   })
 })

@@ -36,6 +36,7 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
   'widening.accepted': { revision: 'rev_1', widening: 'wid_1', ...slice, reason },
   'widening.declined': { revision: 'rev_1', widening: 'wid_1', ...slice, reason },
   'widening.voided': { revision: 'rev_1', widening: 'wid_1', slice: slice.slice, because: 'moved' },
+  'agent.proved': { kid: 'kid_1' },
   'session.opened': { kid: 'kid_1', expiresAt: at },
   'session.revoked': { because: 'session revoked', reason },
   'request.made': {
