@@ -118,8 +118,31 @@ describe('SQLite', () => {
     expect(writer.probe()).toMatch(/full/)
     expect(db.prepare('select count(*) as rows from tool').get()).toEqual({ rows: 0 })
     db.pragma('max_page_count = 100000')
+    db.exec("create trigger no_space before update on head begin select raise(abort, 'no space left'); end")
+    expect(writer.probe()).toMatch(/no space left/)
+    db.exec('drop trigger no_space')
     expect(writer.probe()).toBeNull()
     expect(writer.commitGroup({ members, now: START, size: 0 }).ok).toBe(true)
+    close()
+  })
+
+  test('a COMMIT that the disk failed is in doubt, one for which there was no room is not (STORE 5)', () => {
+    const { writer: db, close } = openHandles(path, new Date(START))
+    const failingWith = (code: string) =>
+      new Proxy(db, {
+        get(target, name) {
+          if (name !== 'prepare') return Reflect.get(target, name, target)
+          const fail = () => {
+            throw new Sqlite.SqliteError('the disk says no', code)
+          }
+          return (text: string) => (text === 'commit' ? { run: fail } : target.prepare(text))
+        },
+      })
+    const group = () => ({ members: [prepare(member({ put: [tool('a')] }))], now: START, size: 0 })
+    const commit = (code: string) => prepareWriter(failingWith(code), 2_000).commitGroup(group())
+    expect(commit('SQLITE_IOERR_FSYNC')).toMatchObject({ ok: false, why: 'in doubt' })
+    expect(commit('SQLITE_FULL')).toMatchObject({ ok: false, why: 'failed' })
+    expect(prepareWriter(db, 2_000).commitGroup(group())).toMatchObject({ ok: true, outcomes: [{ first: 0, last: 0 }] })
     close()
   })
 

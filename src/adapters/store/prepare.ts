@@ -5,14 +5,14 @@ import type { Member } from '../../actions/ports.ts'
 import type { Instant, Key, Kind } from '../../core/model.ts'
 import { type ColumnValue, columnText, columnValues, KINDS, partsOf } from './rows.ts'
 
-export type PreparedRow = {
+type PreparedRow = {
   readonly kind: Kind
   readonly id: string
   readonly body: string
   readonly columns: readonly ColumnValue[]
 }
 
-export type PreparedRecord = {
+type PreparedRecord = {
   readonly bytes: Uint8Array
   readonly leaf: Uint8Array
   readonly at: Instant

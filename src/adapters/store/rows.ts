@@ -46,6 +46,7 @@ const searchable: Searchable = {
     agent: (row) => row.agent,
     tool: (row) => row.tool,
     session: (row) => row.session,
+    owner: (row) => row.approvers[0] ?? null,
     revocation: (row) => row.revocation,
     state: (row) => row.state,
     expires: (row) => row.expiresAt,

@@ -15,7 +15,7 @@ import {
 import type { Kind } from '../../../core/model.ts'
 import type { Column } from '../rows.ts'
 
-export type RowTable = { id: string; version: number; body: string } & Record<Column, string | number | null>
+type RowTable = { id: string; version: number; body: string } & Record<Column, string | number | null>
 
 export type Tables = { [K in Kind]: RowTable } & {
   record: {
@@ -77,7 +77,7 @@ const first: readonly Step[] = [
   ...rowTable('widening', ['agent', 'tool', 'slice', 'revision', 'state']),
   ...rowTable('session', ['agent', 'revocation', 'state'], { expires: true }),
   ...rowTable('request', ['agent', 'tool', 'session', 'grant', 'revocation', 'state'], { expires: true }),
-  ...rowTable('grant', ['agent', 'tool', 'session', 'revocation', 'state'], { expires: true }),
+  ...rowTable('grant', ['agent', 'tool', 'session', 'owner', 'revocation', 'state'], { expires: true }),
   ...rowTable('credential', ['agent', 'tool', 'session', 'grant', 'revocation', 'state'], { expires: true }),
   ...rowTable('lock', ['agent', 'tool', 'owner', 'revocation', 'state']),
   ...rowTable('revocation', ['agent', 'tool', 'state']),

@@ -7,7 +7,7 @@ import type { Instant, Key, Kind, Seq } from '../../../core/model.ts'
 import type { Prepared } from '../prepare.ts'
 import { columnsOf, KINDS } from '../rows.ts'
 
-export type Group = {
+type Group = {
   readonly members: readonly Prepared[]
   readonly now: Instant
   /** The log's size as memory has it: a log that differs is not written to. */
