@@ -28,7 +28,13 @@ export async function accessStatus(
 ): Promise<Result<AskOutcome, Problem>> {
   if (input.grantId !== null) return grantStatus(deps, caller, input.grantId)
   if (input.requestId === null) return err(problem('invalid_request', 'Name a requestId or a grantId.'))
-  await settled(deps, input.requestId, Math.min(Math.max(0, input.waitSeconds), WAIT_SECONDS_MAX) * 1000, signal)
+  await settled(
+    deps,
+    caller,
+    input.requestId,
+    Math.min(Math.max(0, input.waitSeconds), WAIT_SECONDS_MAX) * 1000,
+    signal,
+  )
   const request = (await deps.store.read([keyOf('request', input.requestId)])).get('request', input.requestId)
   const now = deps.clock.now()
   if (request === undefined || request.agent !== caller.agent)
@@ -95,10 +101,19 @@ async function grantStatus(deps: Deps, caller: AgentCaller, id: string): Promise
 }
 
 /** Resolves when the request is no longer pending, at its expiry, after `waitMs`, or on abort: whichever is first. */
-async function settled(deps: Deps, id: string, waitMs: number, signal: AbortSignal): Promise<void> {
-  if (waitMs <= 0) return
+async function settled(
+  deps: Deps,
+  caller: AgentCaller,
+  id: string,
+  atMostMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (atMostMs <= 0 || signal.aborted) return
   const read = await deps.store.read([keyOf('request', id)])
-  if (read.get('request', id)?.state !== 'pending') return
+  const request = read.get('request', id)
+  // Another agent's is not waited on: how long the answer takes would say that it exists.
+  if (request?.agent !== caller.agent || request.state !== 'pending') return
+  const waitMs = Math.min(atMostMs, Math.max(0, request.expiresAt - deps.clock.now()))
   const stop = new AbortController()
   const timer = setTimeout(() => stop.abort(), waitMs)
   const onAbort = () => stop.abort()

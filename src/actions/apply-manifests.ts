@@ -133,7 +133,7 @@ const movedOn = (base: string | null, installation: Installation): Problem =>
     detail: `base ${base ?? 'none'}, in force ${installation.revision ?? 'none'}`,
   })
 
-export const barred = (faults: readonly Fault[]): Problem =>
+const barred = (faults: readonly Fault[]): Problem =>
   problem('manifest_invalid', faults.map(faultLine).join('\n'), {
     hint: 'Names are for ever: choose another one. Nothing was changed.',
   })

@@ -41,7 +41,9 @@ export async function authenticateCaller(
     return operator === null ? stranger(unauthenticated('No token was sent.', 'no Authorization header')) : ok(operator)
   const token = bearerIn(authorizations)
   if (token === null)
-    return stranger(unauthenticated('The Authorization header must be sent once, as "Bearer" and a token.', 'malformed'))
+    return stranger(
+      unauthenticated('The Authorization header must be sent once, as "Bearer" and a token.', 'malformed'),
+    )
 
   if (token.startsWith('hp_')) {
     const caller = await authenticateBearer(edge.deps, token)

@@ -29,8 +29,15 @@ export async function describeRequest(deps: Deps, request: AccessRequest) {
     session: request.session,
     reason: request.reason,
     scopeInfo: request.scopes.map((name) => {
-      const scope = world.toolValue !== null && Object.hasOwn(world.toolValue.scopes, name) ? world.toolValue.scopes[name] : undefined
-      return { name, description: scope?.description ?? 'This scope is not on the tool any more.', risk: scope?.risk ?? 'high' }
+      const scope =
+        world.toolValue !== null && Object.hasOwn(world.toolValue.scopes, name)
+          ? world.toolValue.scopes[name]
+          : undefined
+      return {
+        name,
+        description: scope?.description ?? 'This scope is not on the tool any more.',
+        risk: scope?.risk ?? 'high',
+      }
     }),
     durationSeconds: request.durationSeconds,
     delivery: request.delivery,

@@ -42,10 +42,14 @@ export const mayAtAll = (caller: Context['caller'], act: Act): boolean =>
   matrixRows(caller).some((row) => cellOf(row, act) !== 'no')
 
 export const forbidden = (caller: Caller, act: Act): Problem =>
-  problem('forbidden', `This is not for ${caller.role === 'agent' || caller.role === 'owner' ? 'an' : 'the'} ${caller.role}.`, {
-    hint: 'See who may do what: the owner of the agent decides for it, an admin takes away, an auditor reads.',
-    detail: `${act} by ${caller.role}`,
-  })
+  problem(
+    'forbidden',
+    `This is not for ${caller.role === 'agent' || caller.role === 'owner' ? 'an' : 'the'} ${caller.role}.`,
+    {
+      hint: 'See who may do what: the owner of the agent decides for it, an admin takes away, an auditor reads.',
+      detail: `${act} by ${caller.role}`,
+    },
+  )
 
 /** A page of rows that the caller may see. It may be shorter than asked and still have a `next`. */
 export async function listRows<K extends Kind>(
@@ -55,7 +59,8 @@ export async function listRows<K extends Kind>(
 ): Promise<Result<Listed<Rows[K]>, Problem>> {
   if (!mayAtAll(caller, input.act)) return err(forbidden(caller, input.act))
   const sees = seesRows(readerOf(deps), caller, input.act)
-  const where = caller.role === 'agent' && input.kind !== 'agent' ? { ...input.where, agent: caller.agent } : input.where
+  const where =
+    caller.role === 'agent' && input.kind !== 'agent' ? { ...input.where, agent: caller.agent } : input.where
   if (caller.role === 'agent' && (input.where?.agent ?? caller.agent) !== caller.agent)
     return err(forbidden(caller, input.act))
   const rows: Rows[K][] = []

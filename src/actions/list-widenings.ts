@@ -47,7 +47,12 @@ export async function listWidenings(
   const seen: Widening[] = []
   let after: string | undefined
   do {
-    const page = await deps.store.list({ kind: 'widening', where, limit: 500, ...(after === undefined ? {} : { after }) })
+    const page = await deps.store.list({
+      kind: 'widening',
+      where,
+      limit: 500,
+      ...(after === undefined ? {} : { after }),
+    })
     for (const row of page.rows) if (await sees(row)) seen.push(row)
     after = page.next ?? undefined
   } while (after !== undefined && seen.length < 2_000)

@@ -42,7 +42,10 @@ export async function readAudit(
 }
 
 /** The head of the log as a C2SP signed note. */
-export async function readCheckpoint(deps: Pick<Deps, 'store' | 'clock' | 'signer'>, caller: Caller): Promise<Result<string, Problem>> {
+export async function readCheckpoint(
+  deps: Pick<Deps, 'store' | 'clock' | 'signer'>,
+  caller: Caller,
+): Promise<Result<string, Problem>> {
   const refused = await authorize(readerOf(deps), caller, 'audit.read')
   if (refused !== null) return err(refused)
   const { size, root } = await deps.store.tree()
@@ -51,10 +54,18 @@ export async function readCheckpoint(deps: Pick<Deps, 'store' | 'clock' | 'signe
 
 /** The public key that checkpoints are signed with, as text: whoever may read the trail may check it. */
 export function readAuditKey(deps: Pick<Deps, 'signer'>, caller: Caller): Result<string, Problem> {
-  return mayAtAll(caller, 'audit.read') ? ok(`${deps.signer.auditVerifierKey()}\n`) : err(forbidden(caller, 'audit.read'))
+  return mayAtAll(caller, 'audit.read')
+    ? ok(`${deps.signer.auditVerifierKey()}\n`)
+    : err(forbidden(caller, 'audit.read'))
 }
 
-export type AuditProof = { readonly index: number; readonly size: number; readonly leaf: string; readonly root: string; readonly proof: readonly string[] }
+export type AuditProof = {
+  readonly index: number
+  readonly size: number
+  readonly leaf: string
+  readonly root: string
+  readonly proof: readonly string[]
+}
 
 /** Inclusion of record `index` in the tree of `size` records (RFC 9162 section 2.1.3.1); hashes in base64. */
 export async function proveRecord(
@@ -67,11 +78,19 @@ export async function proveRecord(
   const tree = await deps.store.tree()
   const size = asked ?? tree.size
   if (size > tree.size || index >= size)
-    return err(problem('invalid_request', `The log has ${tree.size} records: index must be below size, and size at most that.`))
+    return err(
+      problem('invalid_request', `The log has ${tree.size} records: index must be below size, and size at most that.`),
+    )
   const base64 = (hash: Uint8Array) => Buffer.from(hash).toString('base64')
   const proof = await withNodes(deps, (node) => inclusionProof(node, index, size))
   const root = await withNodes(deps, (node) => frontierRoot(frontierOf(node, size)))
-  return ok({ index, size, leaf: base64(await deps.store.node(0, index)), root: base64(root), proof: proof.map(base64) })
+  return ok({
+    index,
+    size,
+    leaf: base64(await deps.store.node(0, index)),
+    root: base64(root),
+    proof: proof.map(base64),
+  })
 }
 
 /** Runs `compute` twice: once to learn which nodes it asks for, once with them. */
@@ -87,7 +106,10 @@ async function withNodes<T>(deps: Pick<Deps, 'store'>, compute: (node: GetNode) 
 }
 
 /** The whole log up to now, as lines with their newlines, the checkpoint of exactly that many records last. */
-export async function exportAudit(deps: Deps, context: Context & { readonly caller: Caller }): Promise<Result<AsyncGenerator<string>, Problem>> {
+export async function exportAudit(
+  deps: Deps,
+  context: Context & { readonly caller: Caller },
+): Promise<Result<AsyncGenerator<string>, Problem>> {
   const { size, root } = await deps.store.tree()
   const recorded = await transact(deps, 'normal', async (look) => {
     const refused = await authorize(look, context.caller, 'audit.export')

@@ -23,7 +23,11 @@ export async function readStatus(deps: Deps, caller: Caller): Promise<Result<Sta
   return refused === null ? ok(await statusNow(deps)) : err(refused)
 }
 
-export type Load = { readonly waitingRequests: number; readonly openRevocations: number; readonly outstandingRevocations: number }
+export type Load = {
+  readonly waitingRequests: number
+  readonly openRevocations: number
+  readonly outstandingRevocations: number
+}
 
 /** What metrics show of it; each counted up to 10,000. */
 export async function readLoad(deps: Pick<Deps, 'store' | 'clock'>): Promise<Load> {
@@ -53,7 +57,9 @@ async function statusNow(deps: Deps) {
   const outstanding = receipts.filter((receipt) => receipt.status === 'outstanding')
   const standing = locks.filter((lock) => stands(lock, now))
   const overdue = agents.flatMap(({ value }) =>
-    value?.of === 'agent' && now >= reviewEnd(value.reviewBy) ? [{ agent: value.name, reviewBy: value.reviewBy ?? '' }] : [],
+    value?.of === 'agent' && now >= reviewEnd(value.reviewBy)
+      ? [{ agent: value.name, reviewBy: value.reviewBy ?? '' }]
+      : [],
   )
   const signing = keys.find((key) => key.use === 'tokens' && key.state === 'signing')
   return {
@@ -70,10 +76,16 @@ async function statusNow(deps: Deps) {
     overdue: { count: overdue.length, items: overdue.slice(0, SHOWN) },
     locks: {
       count: standing.length,
-      items: standing.slice(0, SHOWN).map(({ id, kind, name, until }) => ({ id, kind, name, ...(until === null ? {} : { until: rfc3339(until) }) })),
+      items: standing
+        .slice(0, SHOWN)
+        .map(({ id, kind, name, until }) => ({ id, kind, name, ...(until === null ? {} : { until: rfc3339(until) }) })),
     },
     signingKey: signing === undefined ? null : { kid: signing.id, since: rfc3339(signing.signsFrom) },
-    verifiersExpiring: verifiers.map(({ id, subject, expiresAt }) => ({ id, tool: subject, expiresAt: rfc3339(expiresAt) })),
+    verifiersExpiring: verifiers.map(({ id, subject, expiresAt }) => ({
+      id,
+      tool: subject,
+      expiresAt: rfc3339(expiresAt),
+    })),
   }
 }
 

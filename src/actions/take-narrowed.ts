@@ -9,6 +9,7 @@ import { type AccessRequest, type Grant, keyOf, type Revocation, type Row, type 
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
 import { sliceId } from '../core/slice.ts'
+import { credentialsTaken } from './confirmations.ts'
 import { deadRows } from './dead-rows.ts'
 import { finishRevocation } from './finish-revocation.ts'
 import type { Context, Deps } from './ports.ts'
@@ -65,7 +66,9 @@ export async function takeNarrowed(
       takes: reach.takes,
       counts: { sessions: sessions.length, requests: requests.length, grants: grants.length },
     })
-    if (sessions.length + requests.length + grants.length === 0) {
+    // A live credential may end sooner now, which only the follow-up finds: its receipt must survive a crash before that.
+    const isIdle = sessions.length + requests.length + grants.length === 0
+    if (isIdle && (await credentialsTaken(deps, look.now, reach.takes)).length === 0) {
       quiet.push(receipt)
       continue
     }
@@ -116,7 +119,10 @@ async function stillHeld(look: Look, { sessions, requests, grants }: Reach) {
   }
 }
 
-/** After the commit: follows the receipts, and opens one where something was made while the edit was being judged. */
+/**
+ * After the commit: follows the receipts, and opens one where something was made while the edit was being judged.
+ * Answers those that took something; one that was opened in case a crash came between and found nothing is not told.
+ */
 export async function followNarrowed(deps: Deps, context: Context, taken: Taken): Promise<readonly Revocation[]> {
   const followed: Revocation[] = []
   for (const revocation of taken.revocations) followed.push(await finishRevocation(deps, revocation))
@@ -139,7 +145,7 @@ export async function followNarrowed(deps: Deps, context: Context, taken: Taken)
     )
     if (done.ok) followed.push(await finishRevocation(deps, revocation))
   }
-  return followed
+  return followed.filter(({ counts }) => Object.values(counts).some((count) => count > 0))
 }
 
 export async function reachesOf(

@@ -10,7 +10,9 @@ const seconds = (at: Instant) => Math.floor(at / 1000)
 /** RFC 9396 in our tokens: one element of our type, absent where the grant is unrestricted. */
 export const DETAILS_TYPE = 'hallpass_details'
 
-export const authorizationDetails = (details: Details): readonly { type: string; constraints: Details }[] | undefined =>
+export const authorizationDetails = (
+  details: Details,
+): readonly { type: string; constraints: Details }[] | undefined =>
   Object.keys(details).length === 0 ? undefined : [{ type: DETAILS_TYPE, constraints: details }]
 
 /** A session token: for `/mcp`, the agent's own rows of `/v1`, and as the only `subject_token` of an exchange. */

@@ -142,7 +142,8 @@ export function judgeGrant(
         detail,
       }),
     )
-  if (grant.state !== 'active') return dead(grant.revocation === null ? grant.state : `${grant.state} by ${grant.revocation}`)
+  if (grant.state !== 'active')
+    return dead(grant.revocation === null ? grant.state : `${grant.state} by ${grant.revocation}`)
   const { born } = grant
   if (born.agent < agent!.grantEpoch || born.tool < tool!.grantEpoch || born.installation < installation!.grantEpoch)
     return dead('given before its agent, its tool or everything was taken away')

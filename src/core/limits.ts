@@ -66,7 +66,7 @@ export const LIFETIME = {
 export const CLOCK_SKEW_SECONDS = 60
 
 /** The largest leeway a tool may declare for `exp` (seconds). */
-export const LEEWAY_SECONDS_MAX = 5 * MINUTE
+export const LEEWAY_SECONDS_MAX = 10 * MINUTE
 
 /** Signing keys (seconds). */
 export const KEYS = {

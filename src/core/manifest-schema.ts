@@ -3,15 +3,16 @@
 
 import { z } from 'zod'
 import { DURATION } from './duration.ts'
+import { LEEWAY_SECONDS_MAX, LIFETIME } from './limits.ts'
 import type { ManifestKind } from './manifest.ts'
 import { RISKS, VERIFIED_BY } from './manifest.ts'
 
 export const API_VERSION = 'hallpass/v1'
 export const MANIFEST_KINDS = ['Agent', 'Tool', 'Role', 'Team'] as const satisfies readonly ManifestKind[]
 
-export const MAX_TOKEN_TTL_SECONDS = 3600
+export const MAX_TOKEN_TTL_SECONDS = LIFETIME.tokenMax
 export const MAX_GRANT_SECONDS = 90 * 86_400
-export const MAX_LEEWAY_SECONDS = 600
+export const MAX_LEEWAY_SECONDS = LEEWAY_SECONDS_MAX
 export const DEFAULT_TOKEN_TTL_SECONDS = 300
 
 /** What an agent, tool, role or team may be called. */

@@ -1,7 +1,7 @@
 // What the store holds: one row type a noun. Rows say what happened; whether something is alive is judged at each
 // use from all of them (judge.ts) and never written into one row (STORE rule 4).
 
-import type { Details, Delivery, ApprovalLevel, VerifiedBy } from './manifest.ts'
+import type { ApprovalLevel, Delivery, Details, VerifiedBy } from './manifest.ts'
 import type { SliceValue } from './slice.ts'
 
 /** Milliseconds since the Unix epoch. */
@@ -284,7 +284,12 @@ export type Revocation = {
   }[]
   /** Rows that this act made dead have all been marked, and `confirmations` is final in its list of tools. */
   readonly rowsFollowed: boolean
-  readonly counts: { readonly sessions: number; readonly requests: number; readonly grants: number; readonly credentials: number }
+  readonly counts: {
+    readonly sessions: number
+    readonly requests: number
+    readonly grants: number
+    readonly credentials: number
+  }
   readonly confirmations: readonly Confirmation[]
   readonly completedAt: Instant | null
 }

@@ -102,7 +102,7 @@ function accessNeeds(edit: Edit, from: AccessValue | null, to: AccessValue): rea
 }
 
 /** The scopes that `to` gives more of than `from` does. */
-export function widenedScopes(from: AccessValue | null, to: AccessValue): readonly string[] {
+function widenedScopes(from: AccessValue | null, to: AccessValue): readonly string[] {
   const had = from?.entitlements ?? []
   const added = to.entitlements.filter((entitlement) => !had.some((one) => covers(one, entitlement)))
   return added.flatMap((entitlement) => {

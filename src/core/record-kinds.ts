@@ -73,6 +73,10 @@ export const RECORD_KINDS = {
     'A widening can no longer be accepted, because its slice moved (S3).',
     z.strictObject({ revision: word, widening: word, slice: word, because }),
   ),
+  'agent.proved': kind(
+    'An agent proved its key without opening a session: for a revocation, or beside the session of an exchange.',
+    z.strictObject({ kid: word }),
+  ),
   'session.opened': kind('An agent proved itself.', z.strictObject({ kid: word, expiresAt: time })),
   'session.revoked': kind('A session ended before its time, and what rests on it (S11).', z.strictObject(ended)),
   'request.made': kind(

@@ -307,6 +307,12 @@ describe('rows of S1', () => {
     expect(waiting(diff([tickets, apart], [tickets, together]))).toEqual({ [ACCESS]: ALICE })
   })
 
+  test("a scope of high risk that joins another in one entry waits for the tool's owner too (S1, S9)", () => {
+    const apart = bot({ access: [entry('tickets', ['read']), entry('tickets', ['close'])] })
+    const result = diff([tickets, apart], [tickets, withEntry({}, ['read', 'close'])])
+    expect(waiting(result)).toEqual({ [ACCESS]: [...ALICE, ...TINA] })
+  })
+
   test('an entry that another covers is no authority of its own (S9)', () => {
     const both = bot({
       access: [entry('tickets', ['read']), entry('tickets', ['read'], { details: { queue: ['a'] } })],

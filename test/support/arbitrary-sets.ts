@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { AccessEntry, Manifest, ManifestSet } from '../../src/core/manifest.ts'
 import { agent, entry, key, role, scope, setOf, team, tool } from './manifest-set.ts'
 
-export const PEOPLE = ['alice@example.com', 'bob@example.com', 'tina@example.com', 'mallory@example.com']
+const PEOPLE = ['alice@example.com', 'bob@example.com', 'tina@example.com', 'mallory@example.com']
 export const SCOPES = ['read', 'comment', 'close']
 const OWNERS = [...PEOPLE, 'team/sre', 'team/desk']
 
@@ -79,7 +79,12 @@ const arbitraryTool = (name: string) =>
         leewaySeconds: fc.constant(60),
       }),
     })
-    .map((made) => tool(name, { ...made, scopes: Object.fromEntries(Object.entries(made.scopes).flatMap(([name, of]) => (of ? [[name, of]] : []))) }))
+    .map((made) =>
+      tool(name, {
+        ...made,
+        scopes: Object.fromEntries(Object.entries(made.scopes).flatMap(([name, of]) => (of ? [[name, of]] : []))),
+      }),
+    )
 
 const arbitraryTeam = (name: string) => sorted(some(PEOPLE, 1)).map((members) => team(name, members))
 
