@@ -2,7 +2,7 @@
 // It strips what cannot be seen or moves what can; escaping for HTML is the page's own.
 
 /** Cc controls, Cf format characters (bidi, zero width, tags), Co private use, line and paragraph separators, fillers. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029\u115f\u1160\u3164\uffa0\ufe00-\ufe0f\u{e0100}-\u{e01ef}]/gu
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029\u115f\u1160\u3164\uffa0\p{Variation_Selector}]/gu
 /** Marks piled on one letter run over the lines around it. */
 const PILED = /(\p{M}{3})\p{M}+/gu
 

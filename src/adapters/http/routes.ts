@@ -1,0 +1,20 @@
+// Every route of the API, in one list.
+
+import type { Route } from './route.ts'
+import { agentRoutes } from './routes-agents.ts'
+import { auditRoutes } from './routes-audit.ts'
+import { holdingRoutes } from './routes-holdings.ts'
+import { houseRoutes } from './routes-house.ts'
+import { lockRoutes } from './routes-locks.ts'
+import { requestRoutes } from './routes-requests.ts'
+import { revisionRoutes } from './routes-revisions.ts'
+
+export const ROUTES: readonly Route[] = [
+  ...agentRoutes,
+  ...holdingRoutes,
+  ...requestRoutes,
+  ...revisionRoutes,
+  ...lockRoutes,
+  ...auditRoutes,
+  ...houseRoutes,
+]

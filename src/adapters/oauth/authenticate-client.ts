@@ -1,0 +1,111 @@
+// Who sends this form, where it proves an agent's key. An agent nobody knows and a wrong signature are one refusal; limits
+// come before signatures (S17).
+
+import type { Context } from 'hono'
+import { staleView } from '../../actions/authenticate-session.ts'
+import type { Edge, EdgeVariables } from '../../actions/edge.ts'
+import type { Proof } from '../../actions/open-session.ts'
+import { judgeInstallation } from '../../core/judge.ts'
+import { keyOf } from '../../core/model.ts'
+import { type Problem, problem } from '../../core/problem.ts'
+import { err, ok, type Result } from '../../core/result.ts'
+import { sliceId } from '../../core/slice.ts'
+import { ASSERTION_TYPE, readAssertion, verifyAssertion } from './client-assertion.ts'
+import { type Form, invalidRequest } from './form.ts'
+import type { Refused } from './problem-to-oauth.ts'
+import { rawHeader } from './raw-header.ts'
+
+export type OauthContext = Context<{ Variables: EdgeVariables }>
+
+const WANTED =
+  'Authenticate with private_key_jwt: client_assertion_type and client_assertion, signed with the key in your manifest.'
+
+/** The proof, or null where none was tried. One who tries two ways at once is refused (RFC 6749 section 2.3). */
+export async function authenticateClient(
+  edge: Edge,
+  c: OauthContext,
+  form: Form,
+): Promise<Result<Proof | null, Refused>> {
+  const authorization = rawHeader(c, 'authorization')
+  const assertion = form.get('client_assertion')
+  const type = form.get('client_assertion_type')
+  const secret = form.has('client_secret')
+  const ways = authorization.length + Number(assertion !== undefined || type !== undefined) + Number(secret)
+  if (ways > 1) return err(invalidRequest('The client authenticates in more than one way.', WANTED))
+  if (authorization.length > 0 || secret) {
+    const challenge = authorization.length > 0 ? { headers: { 'WWW-Authenticate': 'Bearer realm="hallpass"' } } : {}
+    return err({
+      ...stranger(
+        edge,
+        c,
+        problem('unauthenticated', 'This way of authenticating is not accepted here.', { hint: WANTED }),
+      ),
+      ...challenge,
+    })
+  }
+  if (ways === 0) return ok(null)
+  if (assertion === undefined || type !== ASSERTION_TYPE)
+    return err(
+      stranger(
+        edge,
+        c,
+        problem('unauthenticated', `client_assertion_type must be ${ASSERTION_TYPE}.`, { hint: WANTED }),
+      ),
+    )
+  return proofOf(edge, c, assertion, form.get('client_id') ?? null)
+}
+
+async function proofOf(
+  edge: Edge,
+  c: OauthContext,
+  assertion: string,
+  clientId: string | null,
+): Promise<Result<Proof, Refused>> {
+  const { deps, limiters } = edge
+  const now = deps.clock.now()
+  const claimed = readAssertion(assertion, { issuer: deps.settings.issuer, now, clientId })
+  if (!claimed.ok) return err(stranger(edge, c, claimed.error))
+  const { agent, jti, expiresAt, kid } = claimed.value
+
+  const limited = mayTry(edge, c.get('remote')) ?? refusalOf(limiters.token.take(agent))
+  if (limited !== null) {
+    edge.refusals.stranger('rate_limited')
+    return err({ problem: limited })
+  }
+  if (!deps.store.fresh()) return err({ problem: staleView() })
+  const snapshot = await deps.store.read(['installation/self', keyOf('slice', sliceId.agent(agent))])
+  const installation = snapshot.get('installation', 'self') ?? null
+  if (installation === null || installation.initializedAt === null) {
+    const uninitialized = judgeInstallation({ installation, now })
+    if (uninitialized !== null) return err({ problem: uninitialized })
+  }
+  const value = snapshot.get('slice', sliceId.agent(agent))?.value
+  const key = await verifyAssertion(assertion, kid, value?.of === 'agent' ? value.keys : [])
+  if (key === null)
+    return err(
+      stranger(
+        edge,
+        c,
+        problem('unauthenticated', 'The client assertion was not signed by a key of an agent in force.', {
+          hint: "Check the agent's name, that its manifest is accepted, and that you sign with its key. A kid, if you send one, is the key's RFC 7638 thumbprint.",
+        }),
+      ),
+    )
+  return ok({ agent, key, jti, expiresAt })
+}
+
+const refusalOf = (taken: Result<void, Problem>): Problem | null => (taken.ok ? null : taken.error)
+
+/** Has this address failed too often of late? Asking costs nothing: the token goes back. */
+function mayTry({ limiters }: Edge, remote: string): Problem | null {
+  const taken = limiters.stranger.take(remote)
+  if (taken.ok) limiters.stranger.take(remote, -1)
+  return refusalOf(taken)
+}
+
+/** One more who proved nothing: counted, not recorded, and slowed down by address (S17). */
+export function stranger(edge: Edge, c: OauthContext, refusal: Problem): Refused {
+  edge.refusals.stranger(refusal.code)
+  const taken = edge.limiters.stranger.take(c.get('remote'))
+  return { problem: taken.ok ? refusal : taken.error }
+}

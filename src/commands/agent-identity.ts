@@ -1,0 +1,113 @@
+// An agent's own way in, for shells and CI: its name and key become a session, and a grant becomes a credential. The key
+// is read and signs here; it goes nowhere.
+
+import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from 'node:crypto'
+import { readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { calculateJwkThumbprint, SignJWT } from 'jose'
+import type { Cli } from './command.ts'
+import { brokerUrl, type Remote, remoteAt } from './remote.ts'
+import { numberOf, objectOf, textOf } from './show.ts'
+import { Stop } from './stop.ts'
+
+const ASSERTION_SECONDS = 60
+const MAX_KEY_BYTES = 16 * 1024
+const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
+/** A session with less left than this is not used for another step (milliseconds). */
+const TOO_SHORT_MS = 30_000
+
+export type AgentIdentity = {
+  readonly agent: string
+  /** The API with this agent's session, a new one where the last is about to end. */
+  api(): Promise<Remote>
+  session(): Promise<{ readonly token: string; readonly expiresInSeconds: number }>
+  /** RFC 8693. */
+  exchange(grantId: string): Promise<{ readonly token: string; readonly expiresInSeconds: number; readonly scope: string }>
+}
+
+/** From HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY. */
+export async function agentIdentity({ env, cwd, terminal }: Pick<Cli, 'env' | 'cwd' | 'terminal'>): Promise<AgentIdentity> {
+  const named = (name: string) => (env[name] ?? '').trim()
+  const missing = ['HALLPASS_URL', 'HALLPASS_AGENT', 'HALLPASS_AGENT_KEY'].filter((name) => named(name) === '')
+  if (missing.length > 0)
+    throw new Stop(1, `an agent asks with its own name and key: ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not set`, [
+      'HALLPASS_URL: the broker. HALLPASS_AGENT: the name in its manifest. HALLPASS_AGENT_KEY: the path of its private key.',
+      '`hallpass agent new NAME …` makes an agent and its key.',
+    ])
+  const agent = named('HALLPASS_AGENT')
+  const url = brokerUrl(named('HALLPASS_URL'))
+  const key = readKey(resolve(cwd, named('HALLPASS_AGENT_KEY')), (text) => terminal.note(text))
+  const anyone = remoteAt({ by: 'url', url, token: null })
+  const metadata = objectOf(await anyone.call({ path: '/.well-known/oauth-authorization-server' }))
+  // RFC 8414 section 3.3: what names another issuer is not believed.
+  if (metadata.issuer !== url.origin)
+    throw new Stop(2, `${url.origin} says that its issuer is ${textOf(metadata.issuer) || 'not known'}`, ['Set HALLPASS_URL to the broker’s issuer.'])
+
+  let current: { token: string; endsAt: number } | null = null
+  const session = async () => {
+    if (current !== null && current.endsAt - performance.now() > TOO_SHORT_MS)
+      return { token: current.token, expiresInSeconds: Math.floor((current.endsAt - performance.now()) / 1000) }
+    const opened = objectOf(
+      await anyone.call({
+        path: '/oauth/token',
+        form: {
+          grant_type: 'client_credentials',
+          client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+          client_assertion: await assertion(agent, key, url.origin),
+        },
+      }),
+    )
+    const expiresInSeconds = numberOf(opened.expires_in)
+    current = { token: textOf(opened.access_token), endsAt: performance.now() + expiresInSeconds * 1000 }
+    return { token: current.token, expiresInSeconds }
+  }
+  return {
+    agent,
+    session,
+    api: async () => remoteAt({ by: 'url', url, token: (await session()).token }),
+    async exchange(grantId) {
+      const { token } = await session()
+      const issued = objectOf(
+        await anyone.call({
+          path: '/oauth/token',
+          form: {
+            grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+            subject_token: token,
+            subject_token_type: ACCESS_TOKEN_TYPE,
+            grant_id: grantId,
+          },
+        }),
+      )
+      return { token: textOf(issued.access_token), expiresInSeconds: numberOf(issued.expires_in), scope: textOf(issued.scope) }
+    },
+  }
+}
+
+/** RFC 7523 section 2.2. */
+async function assertion(agent: string, key: KeyObject, issuer: string): Promise<string> {
+  const kid = await calculateJwkThumbprint(createPublicKey(key).export({ format: 'jwk' }))
+  return new SignJWT({})
+    .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid })
+    .setIssuer(agent)
+    .setSubject(agent)
+    .setAudience(issuer)
+    .setJti(randomUUID())
+    .setIssuedAt()
+    .setExpirationTime(`${ASSERTION_SECONDS}s`)
+    .sign(key)
+}
+
+function readKey(path: string, warn: (text: string) => void): KeyObject {
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there?.isFile() !== true || there.size > MAX_KEY_BYTES) throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a key file`)
+  if ((there.mode & 0o077) !== 0) warn(`warning: ${path} can be read by others: chmod 600 it`)
+  let key: KeyObject
+  try {
+    key = createPrivateKey(readFileSync(path))
+  } catch {
+    throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a private key in PEM without a passphrase`)
+  }
+  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
+    throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not an EC P-256 key (ES256)`)
+  return key
+}

@@ -1,0 +1,129 @@
+// `audit`: the trail, read, exported and verified. Verifying needs no broker: a file and the log's public key.
+
+import { createReadStream, createWriteStream, readFileSync, rmSync, statSync } from 'node:fs'
+import { rename } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { setTimeout as wait } from 'node:timers/promises'
+import { type Command, InvalidArgumentError } from 'commander'
+import { parseVerifierKey } from '../core/checkpoint.ts'
+import { parseDurationSeconds } from '../core/duration.ts'
+import { exportLines, verifyExport } from '../core/verify-export.ts'
+import { type Cli, verb } from './command.ts'
+import { at, listOf, numberOf, objectOf, show, textOf } from './show.ts'
+import { Stop } from './stop.ts'
+
+/** A key file is one line. Bytes. */
+const MAX_KEY_BYTES = 4096
+const POLL_MS = 1000
+
+type Filter = { agent?: string; owner?: string; tool?: string; jti?: string; kind?: string; since?: string; until?: string }
+
+export function addAudit(audit: Command, cli: Cli): void {
+  const { terminal } = cli
+  const query = ({ agent, owner, tool, jti, kind, since, until }: Filter) => ({ agent, owner, tool, jti, kind, since, until })
+
+  filtered(verb(audit, 'list', 'print records, oldest first'))
+    .option('--limit <n>', 'at most this many', '1000')
+    .action(async (options: Filter & { limit: string }) => {
+      const max = Number(options.limit)
+      if (!Number.isSafeInteger(max) || max < 1) throw new Stop(1, '--limit must be a number above 0')
+      const records = await cli.remote().all({ path: '/v1/audit', query: query(options), act: 'audit.read' }, max)
+      terminal.answer(records, () => (records.length === 0 ? ['No records.'] : records.map(recordLine)))
+    })
+
+  filtered(verb(audit, 'tail', 'print records as they come; with --since, those since then first')).action(async (options: Filter) => {
+    const remote = cli.remote()
+    const last = options.since === undefined ? numberOf(objectOf(await remote.call({ path: '/v1/status', act: 'status.read' })).records) - 1 : -1
+    let after: string | undefined = last < 0 ? undefined : String(last)
+    while (!cli.signal.aborted) {
+      const page = objectOf(
+        await remote.call({ path: '/v1/audit', query: { ...query(options), after, limit: 500 }, act: 'audit.read', signal: cli.signal }),
+      )
+      for (const record of listOf(page.items)) {
+        terminal.item(record, () => [recordLine(record)])
+        after = String(numberOf(objectOf(record).index))
+      }
+      after = textOf(page.next) || after
+      if (page.next === null) await wait(POLL_MS, null, { signal: cli.signal }).catch(() => null)
+    }
+  })
+
+  verb(audit, 'key', 'print the public key that the log is signed with: the content of hallpass.pub').action(async () => {
+    const key = (await cli.remote().text({ path: '/v1/audit/key', act: 'audit.read' })).trim()
+    terminal.answer({ key }, () => [show(key)])
+  })
+
+  verb(audit, 'export', 'write the whole log, its signed checkpoint last')
+    .requiredOption('-o, --output <file>', 'where to; `-` is stdout')
+    .action(async ({ output }: { output: string }) => {
+      const from = await cli.remote().stream({ path: '/v1/audit/export', act: 'audit.export' })
+      if (output === '-') {
+        for await (const chunk of from) process.stdout.write(chunk)
+        return
+      }
+      const path = resolve(cli.cwd, output)
+      const temporary = `${path}.${process.pid}.partial`
+      try {
+        await pipeline(from, createWriteStream(temporary, { mode: 0o600, flags: 'wx', flush: true }))
+        await rename(temporary, path)
+      } catch (thrown) {
+        rmSync(temporary, { force: true })
+        throw new Stop(1, `${output} cannot be written, or the export was cut short: ${thrown instanceof Error ? thrown.message : 'unknown reason'}`)
+      }
+      const { size } = statSync(path)
+      terminal.answer({ file: path, bytes: size }, () => [
+        `Wrote ${output} (${size.toLocaleString('en-US')} bytes). Check it anywhere: hallpass audit verify ${output} --key hallpass.pub`,
+      ])
+    })
+
+  verb(audit, 'verify <file>', 'check an exported log, offline, with nothing but its public key')
+    .requiredOption('--key <file>', 'what `hallpass audit key` printed')
+    .action(async (file: string, options: { key: string }) => {
+      const key = parseVerifierKey(readKey(resolve(cli.cwd, options.key), options.key))
+      if (!key.ok) throw new Stop(1, `${options.key}: ${key.error}`)
+      const path = resolve(cli.cwd, file)
+      if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) throw new Stop(1, `${file} is not a file that can be read`)
+      const verified = await verifyExport(exportLines(createReadStream(path)), key.value)
+      if (!verified.ok) {
+        const { line, message } = verified.error
+        throw new Stop(2, `${file}:${line} ${message}`, ['This is not the log that was signed.'])
+      }
+      const { records, root, signedAt } = verified.value
+      terminal.answer({ ok: true, ...verified.value }, () => [
+        `${terminal.paint('green', 'OK')} ${records.toLocaleString('en-US')} ${records === 1 ? 'record' : 'records'}, no gap, root ${root.slice(0, 4)}…, signed ${signedAt.slice(11, 19)}Z`,
+      ])
+    })
+}
+
+function filtered(command: Command): Command {
+  return command
+    .option('--agent <name>', 'about this agent')
+    .option('--owner <email>', 'about or by this person')
+    .option('--tool <name>', 'about this tool')
+    .option('--jti <id>', 'about this credential')
+    .option('--kind <kind>', 'of this kind, such as credential.minted')
+    .option('--since <when>', 'a time (RFC 3339), or how long ago: 2h', instant)
+    .option('--until <when>', 'likewise', instant)
+}
+
+/** An RFC 3339 time; `2h` is that long ago. */
+function instant(text: string): string {
+  const seconds = parseDurationSeconds(text)
+  const time = seconds === null ? Date.parse(text) : Date.now() - seconds * 1000
+  if (Number.isNaN(time)) throw new InvalidArgumentError('Write a time such as 2026-11-24T03:40:00Z, or how long ago: 2h.')
+  return new Date(time).toISOString()
+}
+
+function readKey(path: string, shown: string): string {
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there?.isFile() !== true) throw new Stop(1, `${shown} is not a file that can be read`, ['`hallpass audit key > hallpass.pub` makes it.'])
+  if (there.size > MAX_KEY_BYTES) throw new Stop(1, `${shown} is too large to be a key`)
+  return readFileSync(path, 'utf8')
+}
+
+function recordLine(value: unknown): string {
+  const record = objectOf(value)
+  const subject = Object.entries(objectOf(record.subject)).map(([what, which]) => `${what}=${show(which)}`)
+  return [at(record, 'index').padStart(6), at(record, 'at'), at(record, 'kind').padEnd(24), at(record, 'actor.id').padEnd(20), ...subject].join('  ')
+}

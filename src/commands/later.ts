@@ -1,0 +1,47 @@
+// Commands of later versions: each exists and says so, so that nobody takes silence for success.
+
+import type { Command } from 'commander'
+import { Stop } from './stop.ts'
+
+const LATER = [
+  ['run', 'run a command with a tool credential in its environment'],
+  ['login', 'keep a token for this user'],
+  ['whoami', 'say whose token is in use'],
+  ['logout', 'forget the kept token'],
+  ['proxy', 'stand in front of a tool'],
+  ['drill', 'mint, use and revoke, and print how long it took'],
+  ['inspect', 'say what a found token is'],
+  ['mcp', 'serve an agent over stdio'],
+  ['connect', 'set up an MCP client'],
+  ['backup', 'copy the data'],
+  ['restore', 'put a copy back'],
+  ['db', 'look after the database'],
+  ['incident', 'work through an incident'],
+  ['report', 'report on access'],
+] as const
+
+const LATER_VERBS = [
+  ['clock', ['reset']],
+  ['tool', ['list', 'check', 'snippet', 'reconcile']],
+] as const
+
+export const notYet = (what: string, hints: readonly string[] = []): Stop =>
+  new Stop(1, `this version does not have \`hallpass ${what}\` yet`, hints)
+
+export function addLater(program: Command): void {
+  const add = (parent: Command, name: string, path: string, description: string) =>
+    parent
+      .command(name)
+      .description(`${description} (not in this version yet)`)
+      .option('--json', 'answer in JSON')
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .action(() => {
+        throw notYet(path)
+      })
+  for (const [name, description] of LATER) add(program, name, name, description)
+  for (const [name, verbs] of LATER_VERBS) {
+    const parent = add(program, name, name, `${verbs.join(', ')}`)
+    for (const each of verbs) add(parent, each, `${name} ${each}`, each)
+  }
+}

@@ -1,0 +1,288 @@
+// A whole broker as far as OAuth and the tools' verifiers see it: real store, real keys, real sockets; seeded with rows
+// instead of manifests.
+
+import { createSecretKey, randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type ServerType, serve } from '@hono/node-server'
+import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
+import { createTokenVerifier } from '../../src/actions/authenticate-session.ts'
+import type { Edge } from '../../src/actions/edge.ts'
+import { createExpiryWatch } from '../../src/actions/expiry-watch.ts'
+import { createToolsetReader } from '../../src/actions/list-access.ts'
+import { makeBearer } from '../../src/actions/make-bearer.ts'
+import { createRefusals } from '../../src/actions/note-refusals.ts'
+import type { Clock, Deps, Guards, Log } from '../../src/actions/ports.ts'
+import { createRateLimiter } from '../../src/actions/rate-limit.ts'
+import { requestAccess } from '../../src/actions/request-access.ts'
+import { ensureKeys } from '../../src/actions/rotate-keys.ts'
+import { recordOf, transact } from '../../src/actions/transact.ts'
+import { createKeys } from '../../src/adapters/keys/create-keys.ts'
+import { createSigner } from '../../src/adapters/keys/signer.ts'
+import { createOauthApp } from '../../src/adapters/oauth/oauth-app.ts'
+import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
+import { systemClock } from '../../src/adapters/system/clock.ts'
+import { systemIds } from '../../src/adapters/system/ids.ts'
+import { createVerifierApp, type VerifierApp } from '../../src/adapters/verifiers/verifier-app.ts'
+import { compileSlices, valueDigest } from '../../src/core/compile-slices.ts'
+import { RATE } from '../../src/core/limits.ts'
+import type { Details, IdentityKey } from '../../src/core/manifest.ts'
+import { type BearerKind, NEW_LOCKABLE, type Row } from '../../src/core/model.ts'
+import type { RevealedRecord } from '../../src/core/record.ts'
+import { reveal } from '../../src/core/record.ts'
+import { ok } from '../../src/core/result.ts'
+import { createFrontDoor } from '../../src/wire/front-door.ts'
+import { agent, entry, setOf, tool } from '../support/manifest-set.ts'
+import { operator, silentLog, unwrap } from '../support/store-on-disk.ts'
+
+export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+export const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
+export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
+export const TICKETS = 'https://tickets.example.com'
+export const METRICS = 'https://metrics.example.com'
+
+export type AgentKey = { readonly privateKey: CryptoKey; readonly identity: IdentityKey }
+
+export async function agentKey(): Promise<AgentKey> {
+  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
+  const { kty = '', crv = '', x = '', y = '' } = await exportJWK(publicKey)
+  const jwk = { kty, crv, x, y }
+  return { privateKey, identity: { kid: await calculateJwkThumbprint(jwk), alg: 'ES256', jwk } }
+}
+
+type Sign = {
+  readonly claims?: JWTPayload | Record<string, unknown>
+  readonly header?: Record<string, unknown>
+  readonly key?: CryptoKey | Uint8Array
+}
+
+export type TestBroker = Awaited<ReturnType<typeof startBroker>>
+
+export async function startBroker(options: { readonly clock?: Clock; readonly log?: Log } = {}) {
+  const clock = options.clock ?? systemClock
+  const log = options.log ?? silentLog
+  const folder = mkdtempSync(join(tmpdir(), 'hallpass-'))
+  const path = join(folder, 'hallpass.db')
+  const kek = createSecretKey(randomBytes(32))
+  const keys = { triage: await agentKey(), other: await agentKey(), spare: await agentKey() }
+
+  let fetchApp: Parameters<typeof serve>[0]['fetch'] = () => new Response(null, { status: 503 })
+  const server = await new Promise<ServerType>((resolve) => {
+    const listening = serve({ fetch: (request, env) => fetchApp(request, env), hostname: '127.0.0.1', port: 0 }, () =>
+      resolve(listening),
+    )
+  })
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+
+  const open = async () => {
+    const store = await openSqliteStore({ path, clock })
+    const ids = systemIds(clock)
+    unwrap(await ensureKeys({ store, clock, ids }, createKeys(kek)))
+    const signer = await createSigner({ store, kek, clock, settings: { issuer }, log })
+    let guards: Guards = { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) }
+    const deps: Deps = {
+      store,
+      signer,
+      clock,
+      ids,
+      guards: {
+        lease: (...asked) => guards.lease(...asked),
+        acknowledged: (...asked) => guards.acknowledged(...asked),
+      },
+      expiry: createExpiryWatch(clock),
+      notifier: { notify: () => {} },
+      log,
+      settings: {
+        issuer,
+        mcpUrl: `${issuer}/mcp`,
+        sessionMaxSeconds: 3600,
+        scopesMode: 'watch',
+        requestTtlSeconds: 3600,
+        supportedApprovals: ['none', 'owner'],
+      },
+    }
+    const limiter = (rate: (typeof RATE)[keyof typeof RATE], capacity = rate.capacity) =>
+      createRateLimiter({ ...rate, capacity }, clock)
+    const edge: Edge = {
+      deps,
+      verify: createTokenVerifier(deps),
+      toolsetOf: createToolsetReader(deps),
+      refusals: createRefusals(deps),
+      limiters: {
+        ask: limiter(RATE.askPerAgent),
+        token: limiter(RATE.tokenPerClient, 200),
+        mint: limiter(RATE.mintPerAgent),
+        call: limiter(RATE.callPerAgent),
+        stranger: limiter(RATE.strangerPerAddress),
+        api: limiter(RATE.apiPerBearer),
+        check: limiter(RATE.checkPerTool),
+      },
+      allowedHosts: ['127.0.0.1'],
+    }
+    const verifiers: VerifierApp = createVerifierApp(edge)
+    guards = verifiers.guards
+    const door = createFrontDoor({ log, ids, allowedHosts: ['127.0.0.1'], operator: false }, (app) => {
+      app.route('/', createOauthApp(edge))
+      app.route('/', verifiers.app)
+    })
+    fetchApp = door.fetch as typeof fetchApp
+    return { deps, edge, verifiers, signer }
+  }
+  let now = await open()
+
+  const put = async (rows: readonly Row[]) =>
+    unwrap(
+      await transact(now.deps, 'normal', async (look) =>
+        ok({
+          value: null,
+          put: rows,
+          records: [recordOf(operator, look.now, 'server.started', {}, { version: '0', node: '0', records: 0 })],
+        }),
+      ),
+    ).seq
+  const access = (details: Details = {}) => [
+    entry('tickets', ['comment', 'read'], { approval: 'none', details }),
+    entry('metrics', ['read'], { approval: 'none' }),
+  ]
+  const slices = (withKeys: readonly IdentityKey[], details: Details = {}) =>
+    compileSlices(
+      setOf(
+        tool('tickets', { token: { alg: 'ES256', maxTtlSeconds: 600, verifiedBy: 'guard', leewaySeconds: 60 } }),
+        tool('metrics', { details: {} }),
+        agent('triage-bot', { keys: withKeys, access: access(details) }),
+        agent('other-bot', { keys: [keys.other.identity], access: access() }),
+      ),
+    )
+  /** The authority in force, as an applied manifest set leaves it. */
+  const enforce = (withKeys: readonly IdentityKey[] = [keys.triage.identity], details: Details = {}) =>
+    put(
+      [...slices(withKeys, details)].map(([id, value]) => ({
+        kind: 'slice',
+        row: { id, value, digest: valueDigest(value), resumable: null },
+      })),
+    )
+  await put([
+    { kind: 'installation', row: { ...NEW_LOCKABLE, id: 'self', initializedAt: clock.now(), revision: 'rev_1' } },
+    ...['triage-bot', 'other-bot'].map(
+      (id): Row => ({
+        kind: 'agent',
+        row: { ...NEW_LOCKABLE, id, state: 'active', skeleton: id.replaceAll('-', ''), decommission: null },
+      }),
+    ),
+    ...['tickets', 'metrics'].map((id): Row => ({ kind: 'tool', row: { ...NEW_LOCKABLE, id } })),
+  ])
+  await enforce()
+
+  const seconds = () => Math.floor(clock.now() / 1000)
+  const assertion = (over: Sign = {}) =>
+    new SignJWT({
+      iss: 'triage-bot',
+      sub: 'triage-bot',
+      aud: issuer,
+      iat: seconds(),
+      exp: seconds() + 300,
+      jti: crypto.randomUUID(),
+      ...over.claims,
+    })
+      .setProtectedHeader({ alg: 'ES256', typ: 'JWT', ...over.header })
+      .sign(over.key ?? keys.triage.privateKey)
+  const form = (at: string, parameters: Record<string, string> | string, headers: Record<string, string> = {}) =>
+    fetch(`${issuer}${at}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      body: typeof parameters === 'string' ? parameters : new URLSearchParams(parameters).toString(),
+    })
+  const ask = async (signed: string, more: Record<string, string> = {}) =>
+    form('/oauth/token', {
+      grant_type: 'client_credentials',
+      client_assertion_type: ASSERTION_TYPE,
+      client_assertion: signed,
+      ...more,
+    })
+  const session = async (over: Sign = {}): Promise<string> => {
+    const answer = await ask(await assertion(over))
+    const body = (await answer.json()) as { access_token?: string }
+    if (body.access_token === undefined) throw new Error(`no session: ${JSON.stringify(body)}`)
+    return body.access_token
+  }
+  const exchange = (subject: string, more: Record<string, string>) =>
+    form('/oauth/token', { grant_type: EXCHANGE, subject_token: subject, subject_token_type: ACCESS_TOKEN, ...more })
+  const callerOf = (token: string) => {
+    const { sub, sid } = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'))
+    return { role: 'agent', agent: String(sub), session: String(sid) } as const
+  }
+  /** A grant without anybody's approval, as `request_access` gives it. */
+  const grant = async (token: string, name = 'tickets', scopes = ['comment', 'read'], details: Details = {}) => {
+    const input = { tool: name, scopes, reason: 'INC-1', durationSeconds: null, details }
+    const outcome = unwrap(await requestAccess(now.deps, callerOf(token), input, 'req_test'))
+    if (outcome.status !== 'granted') throw new Error(outcome.status)
+    return outcome.grant.id
+  }
+  const credential = async (token: string, more: Record<string, string>) => {
+    const answer = await exchange(token, more)
+    const body = (await answer.json()) as { access_token?: string; grant_id?: string }
+    if (body.access_token === undefined) throw new Error(`no credential: ${JSON.stringify(body)}`)
+    return { token: body.access_token, grant: String(body.grant_id) }
+  }
+  const bearer = async (kind: BearerKind, subject: string) => {
+    const made = unwrap(await makeBearer(now.deps, operator, { kind, subject }))
+    return { id: made.id, secret: made.secret.reveal() }
+  }
+
+  return {
+    issuer,
+    keys,
+    clock,
+    deps: () => now.deps,
+    edge: () => now.edge,
+    guards: () => now.verifiers.guards,
+    put,
+    enforce,
+    assertion,
+    form,
+    ask,
+    session,
+    exchange,
+    grant,
+    credential,
+    bearer,
+    callerOf,
+    introspect: async (verifier: string, token: string) => {
+      const answer = await form('/oauth/introspect', { token }, { 'x-hallpass-verifier': verifier })
+      return { status: answer.status, body: (await answer.json()) as Record<string, unknown> }
+    },
+    async records(): Promise<readonly RevealedRecord[]> {
+      await now.edge.refusals.flush(true)
+      return (await now.deps.store.records(0, 500)).map(({ bytes, opened }) => reveal(bytes, opened))
+    },
+    /** Everything but the files and the port is made anew. */
+    async reopen() {
+      await now.verifiers.close()
+      await now.signer.close()
+      await now.deps.store.close()
+      now = await open()
+    },
+    async stop() {
+      await now.verifiers.close()
+      if ('closeAllConnections' in server) server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await now.signer.close()
+      await now.deps.store.close()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The answer's status, its OAuth error and our code. */
+export async function told(answer: Response) {
+  const body = (await answer.json()) as Record<string, unknown>
+  return {
+    status: answer.status,
+    error: body.error,
+    code: body.code,
+    description: String(body.error_description),
+    body,
+  }
+}

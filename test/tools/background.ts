@@ -1,0 +1,74 @@
+// Programs that a suite starts and ends. None outlives the process that started it.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as wait } from 'node:timers/promises'
+
+export type Background = {
+  /** The end of what it wrote, for error messages. */
+  output(): string
+  stop(): Promise<void>
+}
+
+export type BackgroundOptions = {
+  readonly cwd: string
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Asked until it says yes. */
+  readonly ready: () => Promise<boolean>
+}
+
+const READY_WITHIN_MS = 30_000
+const STOPPED_WITHIN_MS = 5000
+const KEPT_OUTPUT = 20_000
+
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Starts it and resolves once it is ready; throws with what it wrote where it ends or takes too long. */
+export async function startInBackground(
+  command: string,
+  args: readonly string[],
+  { cwd, env, ready }: BackgroundOptions,
+): Promise<Background> {
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let written = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      written = (written + chunk.toString()).slice(-KEPT_OUTPUT)
+    })
+  running.add(child)
+  const ended = once(child, 'exit').finally(() => running.delete(child))
+
+  const isOver = () => child.exitCode !== null || child.signalCode !== null
+  const stop = async () => {
+    if (isOver()) return
+    child.kill('SIGTERM')
+    const killer = setTimeout(() => child.kill('SIGKILL'), STOPPED_WITHIN_MS)
+    await ended
+    clearTimeout(killer)
+  }
+
+  const deadline = performance.now() + READY_WITHIN_MS
+  while (!(await ready().catch(() => false))) {
+    if (isOver() || performance.now() > deadline) {
+      await stop()
+      throw new Error(`${[command, ...args].join(' ')} did not become ready:\n${written}`)
+    }
+    await wait(25)
+  }
+  return { output: () => written, stop }
+}
+
+/** A loopback port that nothing listens on at the moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}

@@ -1,0 +1,63 @@
+// The real broker, as an operator runs it: the command line in a folder of its own, `init` first, then `serve`.
+
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { type Background, startInBackground } from './background.ts'
+
+export type BrokerProcess = {
+  readonly issuer: string
+  /** Runs a command of the command line in the broker's folder, as its operator; its standard output. */
+  hallpass(...args: string[]): Promise<string>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+export type Initialised = BrokerProcess & { readonly ownerToken: string; readonly adminToken: string }
+
+const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const run = promisify(execFile)
+
+/** `folder` holds `scopes`, and `data` from here on. The broker is initialised and not yet started. */
+export async function initialiseBroker(folder: string, port: number, owner: string): Promise<Initialised> {
+  const issuer = `http://127.0.0.1:${port}`
+  const env = {
+    PATH: process.env.PATH,
+    HOME: folder,
+    HALLPASS_PORT: String(port),
+    HALLPASS_DATA: join(folder, 'data'),
+    HALLPASS_SCOPES: join(folder, 'scopes'),
+    HALLPASS_LOG: 'warn',
+  }
+  const hallpass = async (...args: string[]) => {
+    const { stdout } = await run(process.execPath, [CLI, ...args], { cwd: folder, env, timeout: 60_000 })
+    return stdout
+  }
+  const printed = await hallpass('init', '--owner', owner, '--yes')
+  let broker: Background | null = null
+  return {
+    issuer,
+    hallpass,
+    ownerToken: bearerIn(printed, 'owner'),
+    adminToken: bearerIn(printed, 'admin'),
+    async start() {
+      broker = await startInBackground(process.execPath, [CLI, 'serve'], {
+        cwd: folder,
+        env,
+        ready: async () => (await fetch(`${issuer}/readyz`)).ok,
+      })
+    },
+    async stop() {
+      await broker?.stop()
+      broker = null
+    },
+  }
+}
+
+/** The one bearer of a kind in what a command printed. */
+export function bearerIn(printed: string, kind: 'owner' | 'admin' | 'verify'): string {
+  const found = new RegExp(`hp_${kind}_[A-Za-z0-9_-]+`).exec(printed)?.[0]
+  if (found === undefined) throw new Error(`no hp_${kind}_ token was printed:\n${printed}`)
+  return found
+}
