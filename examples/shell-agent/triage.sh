@@ -10,7 +10,7 @@ set -eu
 hallpass=${HALLPASS:-$(dirname "$0")/../../hallpass}
 
 # Asks if need be, and waits for an owner; the pass alone comes on stdout.
-pass=$("$hallpass" token tickets --scope ticket:read --scope ticket:comment --detail queue=incidents \
+pass=$("$hallpass" token tickets --scope ticket:read,ticket:comment --detail queue=incidents \
   --reason 'INC-1: checkout answers 502' --wait 10m)
 
 # curl takes the header from its stdin, where no other user sees it.
@@ -18,5 +18,5 @@ desk() { printf 'Authorization: Bearer %s\n' "$pass" | curl --silent --show-erro
 
 desk "$TICKETS_URL/tickets?queue=incidents"
 echo
-desk --json '{"text":"Looking into it."}' "$TICKETS_URL/tickets/INC-1/comments"
+desk -H 'Content-Type: application/json' --data '{"text":"Looking into it."}' "$TICKETS_URL/tickets/INC-1/comments"
 echo

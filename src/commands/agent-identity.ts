@@ -22,18 +22,28 @@ export type AgentIdentity = {
   api(): Promise<Remote>
   session(): Promise<{ readonly token: string; readonly expiresInSeconds: number }>
   /** RFC 8693. */
-  exchange(grantId: string): Promise<{ readonly token: string; readonly expiresInSeconds: number; readonly scope: string }>
+  exchange(
+    grantId: string,
+  ): Promise<{ readonly token: string; readonly expiresInSeconds: number; readonly scope: string }>
 }
 
 /** From HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY. */
-export async function agentIdentity({ env, cwd, terminal }: Pick<Cli, 'env' | 'cwd' | 'terminal'>): Promise<AgentIdentity> {
+export async function agentIdentity({
+  env,
+  cwd,
+  terminal,
+}: Pick<Cli, 'env' | 'cwd' | 'terminal'>): Promise<AgentIdentity> {
   const named = (name: string) => (env[name] ?? '').trim()
   const missing = ['HALLPASS_URL', 'HALLPASS_AGENT', 'HALLPASS_AGENT_KEY'].filter((name) => named(name) === '')
   if (missing.length > 0)
-    throw new Stop(1, `an agent asks with its own name and key: ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not set`, [
-      'HALLPASS_URL: the broker. HALLPASS_AGENT: the name in its manifest. HALLPASS_AGENT_KEY: the path of its private key.',
-      '`hallpass agent new NAME …` makes an agent and its key.',
-    ])
+    throw new Stop(
+      1,
+      `an agent asks with its own name and key: ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not set`,
+      [
+        'HALLPASS_URL: the broker. HALLPASS_AGENT: the name in its manifest. HALLPASS_AGENT_KEY: the path of its private key.',
+        '`hallpass agent new NAME …` makes an agent and its key.',
+      ],
+    )
   const agent = named('HALLPASS_AGENT')
   const url = brokerUrl(named('HALLPASS_URL'))
   const key = readKey(resolve(cwd, named('HALLPASS_AGENT_KEY')), (text) => terminal.note(text))
@@ -41,7 +51,9 @@ export async function agentIdentity({ env, cwd, terminal }: Pick<Cli, 'env' | 'c
   const metadata = objectOf(await anyone.call({ path: '/.well-known/oauth-authorization-server' }))
   // RFC 8414 section 3.3: what names another issuer is not believed.
   if (metadata.issuer !== url.origin)
-    throw new Stop(2, `${url.origin} says that its issuer is ${textOf(metadata.issuer) || 'not known'}`, ['Set HALLPASS_URL to the broker’s issuer.'])
+    throw new Stop(2, `${url.origin} says that its issuer is ${textOf(metadata.issuer) || 'not known'}`, [
+      'Set HALLPASS_URL to the broker’s issuer.',
+    ])
 
   let current: { token: string; endsAt: number } | null = null
   const session = async () => {
@@ -78,7 +90,11 @@ export async function agentIdentity({ env, cwd, terminal }: Pick<Cli, 'env' | 'c
           },
         }),
       )
-      return { token: textOf(issued.access_token), expiresInSeconds: numberOf(issued.expires_in), scope: textOf(issued.scope) }
+      return {
+        token: textOf(issued.access_token),
+        expiresInSeconds: numberOf(issued.expires_in),
+        scope: textOf(issued.scope),
+      }
     },
   }
 }
@@ -99,7 +115,8 @@ async function assertion(agent: string, key: KeyObject, issuer: string): Promise
 
 function readKey(path: string, warn: (text: string) => void): KeyObject {
   const there = statSync(path, { throwIfNoEntry: false })
-  if (there?.isFile() !== true || there.size > MAX_KEY_BYTES) throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a key file`)
+  if (there?.isFile() !== true || there.size > MAX_KEY_BYTES)
+    throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a key file`)
   if ((there.mode & 0o077) !== 0) warn(`warning: ${path} can be read by others: chmod 600 it`)
   let key: KeyObject
   try {

@@ -36,11 +36,14 @@ export function addAgentNew(agent: Command, cli: Cli): void {
     .action(async (name: string, options: Options) => {
       const config = cli.config()
       if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name) || name.length > 63)
-        throw new Stop(1, `"${name}" cannot name an agent`, ['Lower-case letters, digits and single hyphens, at most 63.'])
+        throw new Stop(1, `"${name}" cannot name an agent`, [
+          'Lower-case letters, digits and single hyphens, at most 63.',
+        ])
       const before = await readScopes(config)
       const files = { manifest: `agents/${name}.yaml`, key: `agents/keys/${name}.pub.pem` }
       const there = Object.values(files).find((path) => existsSync(join(config.scopesPath, path)))
-      if (there !== undefined) throw new Stop(1, `${join(config.scopesPath, there)} is there already: nothing was changed`)
+      if (there !== undefined)
+        throw new Stop(1, `${join(config.scopesPath, there)} is there already: nothing was changed`)
       const keyPath = resolve(cli.cwd, options.out ?? defaultKeyPath(cli.env, name))
       refuseUnfitPlace(keyPath, config.scopesPath, options.force === true)
 
@@ -61,13 +64,22 @@ export function addAgentNew(agent: Command, cli: Cli): void {
         writeFileSync(join(config.scopesPath, files.manifest), manifest, { flag: 'wx' })
       } catch (thrown) {
         rmSync(keyPath, { force: true })
-        throw new Stop(1, `${config.scopesPath} cannot be written: ${thrown instanceof Error ? thrown.message : 'unknown reason'}`)
+        throw new Stop(
+          1,
+          `${config.scopesPath} cannot be written: ${thrown instanceof Error ? thrown.message : 'unknown reason'}`,
+        )
       }
 
       const needs = whoAccepts(before.set, parsed.set)
       const shown = (path: string) => relative(cli.cwd, join(config.scopesPath, path)) || path
       cli.terminal.answer(
-        { agent: name, manifest: join(config.scopesPath, files.manifest), publicKey: join(config.scopesPath, files.key), privateKey: keyPath, needs },
+        {
+          agent: name,
+          manifest: join(config.scopesPath, files.manifest),
+          publicKey: join(config.scopesPath, files.key),
+          privateKey: keyPath,
+          needs,
+        },
         () => [
           `Wrote ${shown(files.manifest)} and ${shown(files.key)}`,
           `Private key: ${keyPath} (only this user can read it; give it to the agent alone)`,
@@ -87,7 +99,8 @@ export function addAgentNew(agent: Command, cli: Cli): void {
     })
 }
 
-const shellQuoted = (text: string): string => (/^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
+const shellQuoted = (text: string): string =>
+  /^[\w./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 
 function accessList(text: string, before: readonly Access[] = []): readonly Access[] {
   const [, tool, scopes] = /^([^=]+)=(.+)$/s.exec(text) ?? []
@@ -100,13 +113,19 @@ const defaultKeyPath = (env: Cli['env'], name: string): string =>
 
 /** Where it would be committed, published, or read as a manifest's file. */
 function refuseUnfitPlace(keyPath: string, scopesPath: string, force: boolean): void {
-  if (existsSync(keyPath)) throw new Stop(1, `${keyPath} is there already: a private key is never written over`, ['Choose another place with --out.'])
+  if (existsSync(keyPath))
+    throw new Stop(1, `${keyPath} is there already: a private key is never written over`, [
+      'Choose another place with --out.',
+    ])
   const folder = realFolder(dirname(keyPath))
   const scopes = realFolder(scopesPath)
-  if (folder === scopes || folder.startsWith(scopes + sep)) throw new Stop(1, 'a private key does not belong among the manifests', ['Choose another place with --out.'])
+  if (folder === scopes || folder.startsWith(scopes + sep))
+    throw new Stop(1, 'a private key does not belong among the manifests', ['Choose another place with --out.'])
   const workTree = workTreeAround(folder)
   if (workTree !== null && !force)
-    throw new Stop(1, `${keyPath} is in the git work tree ${workTree}, where it could be committed`, ['Choose another place with --out, or say --force.'])
+    throw new Stop(1, `${keyPath} is in the git work tree ${workTree}, where it could be committed`, [
+      'Choose another place with --out, or say --force.',
+    ])
 }
 
 /** The real path of a folder that may not be there yet. */
@@ -141,7 +160,10 @@ function writePrivate(path: string, pem: string): void {
 
 /** Details go to every access whose tool declares the key. */
 function manifestText(name: string, { owner, access, details = {}, purpose }: Options, set: ManifestSet): string {
-  const declared = (tool: string) => Object.fromEntries(Object.entries(details).filter(([key]) => Object.hasOwn(set.tools.get(tool)?.details ?? {}, key)))
+  const declared = (tool: string) =>
+    Object.fromEntries(
+      Object.entries(details).filter(([key]) => Object.hasOwn(set.tools.get(tool)?.details ?? {}, key)),
+    )
   const lost = Object.keys(details).find((key) => !access.some(({ tool }) => Object.hasOwn(declared(tool), key)))
   if (lost !== undefined) throw new Stop(1, `none of these tools declares the detail "${show(lost)}"`)
   const document = {

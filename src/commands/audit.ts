@@ -17,11 +17,27 @@ import { Stop } from './stop.ts'
 const MAX_KEY_BYTES = 4096
 const POLL_MS = 1000
 
-type Filter = { agent?: string; owner?: string; tool?: string; jti?: string; kind?: string; since?: string; until?: string }
+type Filter = {
+  agent?: string
+  owner?: string
+  tool?: string
+  jti?: string
+  kind?: string
+  since?: string
+  until?: string
+}
 
 export function addAudit(audit: Command, cli: Cli): void {
   const { terminal } = cli
-  const query = ({ agent, owner, tool, jti, kind, since, until }: Filter) => ({ agent, owner, tool, jti, kind, since, until })
+  const query = ({ agent, owner, tool, jti, kind, since, until }: Filter) => ({
+    agent,
+    owner,
+    tool,
+    jti,
+    kind,
+    since,
+    until,
+  })
 
   filtered(verb(audit, 'list', 'print records, oldest first'))
     .option('--limit <n>', 'at most this many', '1000')
@@ -32,27 +48,39 @@ export function addAudit(audit: Command, cli: Cli): void {
       terminal.answer(records, () => (records.length === 0 ? ['No records.'] : records.map(recordLine)))
     })
 
-  filtered(verb(audit, 'tail', 'print records as they come; with --since, those since then first')).action(async (options: Filter) => {
-    const remote = cli.remote()
-    const last = options.since === undefined ? numberOf(objectOf(await remote.call({ path: '/v1/status', act: 'status.read' })).records) - 1 : -1
-    let after: string | undefined = last < 0 ? undefined : String(last)
-    while (!cli.signal.aborted) {
-      const page = objectOf(
-        await remote.call({ path: '/v1/audit', query: { ...query(options), after, limit: 500 }, act: 'audit.read', signal: cli.signal }),
-      )
-      for (const record of listOf(page.items)) {
-        terminal.item(record, () => [recordLine(record)])
-        after = String(numberOf(objectOf(record).index))
+  filtered(verb(audit, 'tail', 'print records as they come; with --since, those since then first')).action(
+    async (options: Filter) => {
+      const remote = cli.remote()
+      const last =
+        options.since === undefined
+          ? numberOf(objectOf(await remote.call({ path: '/v1/status', act: 'status.read' })).records) - 1
+          : -1
+      let after: string | undefined = last < 0 ? undefined : String(last)
+      while (!cli.signal.aborted) {
+        const page = objectOf(
+          await remote.call({
+            path: '/v1/audit',
+            query: { ...query(options), after, limit: 500 },
+            act: 'audit.read',
+            signal: cli.signal,
+          }),
+        )
+        for (const record of listOf(page.items)) {
+          terminal.item(record, () => [recordLine(record)])
+          after = String(numberOf(objectOf(record).index))
+        }
+        after = textOf(page.next) || after
+        if (page.next === null) await wait(POLL_MS, null, { signal: cli.signal }).catch(() => null)
       }
-      after = textOf(page.next) || after
-      if (page.next === null) await wait(POLL_MS, null, { signal: cli.signal }).catch(() => null)
-    }
-  })
+    },
+  )
 
-  verb(audit, 'key', 'print the public key that the log is signed with: the content of hallpass.pub').action(async () => {
-    const key = (await cli.remote().text({ path: '/v1/audit/key', act: 'audit.read' })).trim()
-    terminal.answer({ key }, () => [show(key)])
-  })
+  verb(audit, 'key', 'print the public key that the log is signed with: the content of hallpass.pub').action(
+    async () => {
+      const key = (await cli.remote().text({ path: '/v1/audit/key', act: 'audit.read' })).trim()
+      terminal.answer({ key }, () => [show(key)])
+    },
+  )
 
   verb(audit, 'export', 'write the whole log, its signed checkpoint last')
     .requiredOption('-o, --output <file>', 'where to; `-` is stdout')
@@ -69,7 +97,10 @@ export function addAudit(audit: Command, cli: Cli): void {
         await rename(temporary, path)
       } catch (thrown) {
         rmSync(temporary, { force: true })
-        throw new Stop(1, `${output} cannot be written, or the export was cut short: ${thrown instanceof Error ? thrown.message : 'unknown reason'}`)
+        throw new Stop(
+          1,
+          `${output} cannot be written, or the export was cut short: ${thrown instanceof Error ? thrown.message : 'unknown reason'}`,
+        )
       }
       const { size } = statSync(path)
       terminal.answer({ file: path, bytes: size }, () => [
@@ -83,7 +114,8 @@ export function addAudit(audit: Command, cli: Cli): void {
       const key = parseVerifierKey(readKey(resolve(cli.cwd, options.key), options.key))
       if (!key.ok) throw new Stop(1, `${options.key}: ${key.error}`)
       const path = resolve(cli.cwd, file)
-      if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) throw new Stop(1, `${file} is not a file that can be read`)
+      if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true)
+        throw new Stop(1, `${file} is not a file that can be read`)
       const verified = await verifyExport(exportLines(createReadStream(path)), key.value)
       if (!verified.ok) {
         const { line, message } = verified.error
@@ -111,13 +143,15 @@ function filtered(command: Command): Command {
 function instant(text: string): string {
   const seconds = parseDurationSeconds(text)
   const time = seconds === null ? Date.parse(text) : Date.now() - seconds * 1000
-  if (Number.isNaN(time)) throw new InvalidArgumentError('Write a time such as 2026-11-24T03:40:00Z, or how long ago: 2h.')
+  if (Number.isNaN(time))
+    throw new InvalidArgumentError('Write a time such as 2026-11-24T03:40:00Z, or how long ago: 2h.')
   return new Date(time).toISOString()
 }
 
 function readKey(path: string, shown: string): string {
   const there = statSync(path, { throwIfNoEntry: false })
-  if (there?.isFile() !== true) throw new Stop(1, `${shown} is not a file that can be read`, ['`hallpass audit key > hallpass.pub` makes it.'])
+  if (there?.isFile() !== true)
+    throw new Stop(1, `${shown} is not a file that can be read`, ['`hallpass audit key > hallpass.pub` makes it.'])
   if (there.size > MAX_KEY_BYTES) throw new Stop(1, `${shown} is too large to be a key`)
   return readFileSync(path, 'utf8')
 }
@@ -125,5 +159,11 @@ function readKey(path: string, shown: string): string {
 function recordLine(value: unknown): string {
   const record = objectOf(value)
   const subject = Object.entries(objectOf(record.subject)).map(([what, which]) => `${what}=${show(which)}`)
-  return [at(record, 'index').padStart(6), at(record, 'at'), at(record, 'kind').padEnd(24), at(record, 'actor.id').padEnd(20), ...subject].join('  ')
+  return [
+    at(record, 'index').padStart(6),
+    at(record, 'at'),
+    at(record, 'kind').padEnd(24),
+    at(record, 'actor.id').padEnd(20),
+    ...subject,
+  ].join('  ')
 }

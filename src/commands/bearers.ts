@@ -34,15 +34,21 @@ export function addTokens(program: Command, cli: Cli): void {
     .option('--kind <kind>', 'owner, admin, auditor, publisher or verifier')
     .action(async ({ kind }: { kind?: string }) => {
       const tokens = await cli.operator().all({ path: '/v1/operator/tokens', query: { kind }, act: 'bearer.list' })
-      cli.terminal.answer(tokens, () => table(tokens, ['id', 'kind', 'subject', 'status', 'createdAt', 'expiresAt', 'madeBy', 'warning'], 'No tokens.'))
+      cli.terminal.answer(tokens, () =>
+        table(tokens, ['id', 'kind', 'subject', 'status', 'createdAt', 'expiresAt', 'madeBy', 'warning'], 'No tokens.'),
+      )
     })
 
   verb(program, 'token-revoke <id>', 'take a token back (on the broker’s host)')
     .option('--reason <text>', 'for the record')
     .action(async (id: string, { reason }: { reason?: string }) => {
       const body = reason === undefined ? {} : { reason }
-      const revoked = await cli.operator().call({ path: `/v1/operator/tokens/${piece(id)}/revoke`, body, act: 'bearer.revoke' })
-      cli.terminal.answer(revoked, () => [`Revoked ${at(revoked, 'id')} (${at(revoked, 'kind')} ${at(revoked, 'subject')}): it opens nothing any more.`])
+      const revoked = await cli
+        .operator()
+        .call({ path: `/v1/operator/tokens/${piece(id)}/revoke`, body, act: 'bearer.revoke' })
+      cli.terminal.answer(revoked, () => [
+        `Revoked ${at(revoked, 'id')} (${at(revoked, 'kind')} ${at(revoked, 'subject')}): it opens nothing any more.`,
+      ])
     })
 }
 
@@ -52,5 +58,7 @@ async function make(cli: Cli, kind: string, subject: string, ttlSeconds: number 
   // The token alone on stdout, so that it can be piped; what is said about it goes to stderr.
   cli.terminal.answer(made, () => [textOf(made.token)])
   if (!cli.terminal.json())
-    cli.terminal.note(`${show(kind)} token for ${show(made.subject)}, ${show(made.id)}, until ${show(made.expiresAt)}. It is shown this once.`)
+    cli.terminal.note(
+      `${show(kind)} token for ${show(made.subject)}, ${show(made.id)}, until ${show(made.expiresAt)}. It is shown this once.`,
+    )
 }

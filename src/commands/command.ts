@@ -1,6 +1,6 @@
 // What every command shares: the surroundings it runs in, `--json`, and how options are read.
 
-import { Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { type Config, readConfig } from '../config.ts'
 import { parseDurationSeconds } from '../core/duration.ts'
 import { operatorRemote, type Remote, remoteFrom } from './remote.ts'
@@ -30,7 +30,12 @@ export function createCli(process: NodeJS.Process, terminal: Terminal, signal: A
     cwd,
     terminal,
     signal,
-    remote: () => remoteFrom(env, cwd),
+    remote() {
+      const remote = remoteFrom(env, cwd)
+      if (remote.place.by === 'socket' && remote.place.token === null && (env.HALLPASS_URL ?? '') !== '')
+        terminal.note(`HALLPASS_TOKEN is not set: speaking as the operator, over ${remote.place.path}`)
+      return remote
+    },
     operator: () => operatorRemote(env, cwd),
     config(overrides = {}) {
       const read = readConfig({ ...env, ...overrides }, {}, cwd)
@@ -79,7 +84,8 @@ export function detailList(
   const details = new Map(Object.entries(before))
   for (const part of commaList(text)) {
     const [, key, value] = /^([^=]+)=(.+)$/s.exec(part) ?? []
-    if (key === undefined || value === undefined) throw new InvalidArgumentError('Write key=value, with commas between several.')
+    if (key === undefined || value === undefined)
+      throw new InvalidArgumentError('Write key=value, with commas between several.')
     details.set(key, [...(details.get(key) ?? []), value])
   }
   return Object.fromEntries(details)

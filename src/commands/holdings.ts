@@ -10,7 +10,12 @@ import { allFields, objectOf, receiptLines, show, table } from './show.ts'
 type Filter = { agent?: string; tool?: string; owner?: string }
 
 const KINDS = {
-  session: { path: 'sessions', see: 'session.see', take: 'session.revoke', columns: ['id', 'agent', 'status', 'openedAt', 'expiresAt'] },
+  session: {
+    path: 'sessions',
+    see: 'session.see',
+    take: 'session.revoke',
+    columns: ['id', 'agent', 'status', 'openedAt', 'expiresAt'],
+  },
   grant: {
     path: 'grants',
     see: 'grant.see',
@@ -43,11 +48,16 @@ export function addHolding(parent: Command, cli: Cli, kind: keyof typeof KINDS):
     .action(async (id: string, { reason, wait = SHORT_WAIT_SECONDS }: { reason?: string; wait?: number }) => {
       const remote = cli.remote()
       const taken = objectOf(
-        await remote.call({ path: `/v1/${path}/${piece(id)}/revoke`, body: reason === undefined ? {} : { reason }, act: take }),
+        await remote.call({
+          path: `/v1/${path}/${piece(id)}/revoke`,
+          body: reason === undefined ? {} : { reason },
+          act: take,
+        }),
       )
       const receipt = await awaitReceipt(cli, remote, taken, wait)
       const { note, lockCommand } = taken
-      const more = note === undefined ? [] : [show(note), ...(lockCommand === undefined ? [] : [`  ${show(lockCommand)}`])]
+      const more =
+        note === undefined ? [] : [show(note), ...(lockCommand === undefined ? [] : [`  ${show(lockCommand)}`])]
       answerReceipt(cli, { ...objectOf(receipt), ...(note === undefined ? {} : { note, lockCommand }) }, receipt, more)
     })
 }

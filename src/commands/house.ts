@@ -34,21 +34,35 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
     loud(`overdue      ${count('overdue')}`, count('overdue') > 0),
     ...items('overdue').map((one) => `  ${at(one, 'agent')} was to be reviewed by ${at(one, 'reviewBy')}`),
     `locks        ${count('locks')}${status.locked === true ? terminal.paint('red', '  everything is locked') : ''}`,
-    ...items('locks').map((one) => `  ${at(one, 'id')}  ${at(one, 'kind')} ${at(one, 'name')}  until ${at(one, 'until')}`),
-    loud(`stale        ${status.fresh === false ? 'yes: nothing is decided until the store answers again' : 'no'}`, status.fresh === false),
+    ...items('locks').map(
+      (one) => `  ${at(one, 'id')}  ${at(one, 'kind')} ${at(one, 'name')}  until ${at(one, 'until')}`,
+    ),
+    loud(
+      `stale        ${status.fresh === false ? 'yes: nothing is decided until the store answers again' : 'no'}`,
+      status.fresh === false,
+    ),
     ...listOf(status.manifestFaults).map((fault) => terminal.paint('red', `manifest fault: ${show(fault)}`)),
-    ...listOf(status.verifiersExpiring).map((one) => `verifier of ${at(one, 'tool')} expires ${at(one, 'expiresAt')}: hallpass verifier token ${at(one, 'tool')}`),
+    ...listOf(status.verifiersExpiring).map(
+      (one) =>
+        `verifier of ${at(one, 'tool')} expires ${at(one, 'expiresAt')}: hallpass verifier token ${at(one, 'tool')}`,
+    ),
   ]
 }
 
 const EXIT_OF: Readonly<Record<string, 0 | 2 | 3>> = { yes: 0, 'may ask': 0, 'needs approval': 3, no: 2 }
 
 export function addCan(program: Command, cli: Cli): void {
-  verb(program, 'can <agent> <tool> <scope>', 'yes or no, and why (exit 0: yes, or it need only ask; 3: an owner has to say yes; 2: no)')
+  verb(
+    program,
+    'can <agent> <tool> <scope>',
+    'yes or no, and why (exit 0: yes, or it need only ask; 3: an owner has to say yes; 2: no)',
+  )
     .option('--at <time>', 'at another time (not in this version yet)')
     .action(async (agent: string, tool: string, scope: string, options: { at?: string }) => {
       if (options.at !== undefined) throw notYet('can --at')
-      const answer = objectOf(await cli.remote().call({ path: '/v1/can', query: { agent, tool, scope }, act: 'can.ask' }))
+      const answer = objectOf(
+        await cli.remote().call({ path: '/v1/can', query: { agent, tool, scope }, act: 'can.ask' }),
+      )
       const said = textOf(answer.answer)
       cli.terminal.answer(answer, () => [
         `${cli.terminal.paint(said === 'no' ? 'red' : 'green', show(said))}: ${show(answer.why)}`,
@@ -58,8 +72,13 @@ export function addCan(program: Command, cli: Cli): void {
           ['approval', answer.approval],
           ['revision', answer.revision],
         ]),
-        ...listOf(answer.grants).map((grant) => `grant ${at(grant, 'id')}, approved by ${at(grant, 'approvedBy')}, until ${at(grant, 'expiresAt')}`),
-        ...(answer.manifestPatch === undefined ? [] : ['An owner could allow it with:', ...indented(textOf(answer.manifestPatch))]),
+        ...listOf(answer.grants).map(
+          (grant) =>
+            `grant ${at(grant, 'id')}, approved by ${at(grant, 'approvedBy')}, until ${at(grant, 'expiresAt')}`,
+        ),
+        ...(answer.manifestPatch === undefined
+          ? []
+          : ['An owner could allow it with:', ...indented(textOf(answer.manifestPatch))]),
       ])
       cli.exitWith(EXIT_OF[said] ?? 2)
     })
@@ -74,8 +93,11 @@ export function addKey(key: Command, cli: Cli): void {
   verb(key, 'rotate', 'publish a new key, which signs once every cache has it')
     .option('--compromised', 'withdraw the present one at once (not in this version yet)')
     .action(async ({ compromised }: { compromised?: boolean }) => {
-      if (compromised === true) throw notYet('key rotate --compromised', ['Meanwhile: `hallpass lock everything` kills every credential.'])
+      if (compromised === true)
+        throw notYet('key rotate --compromised', ['Meanwhile: `hallpass lock everything` kills every credential.'])
       const rotated = await cli.remote().call({ path: '/v1/keys/rotate', body: {}, act: 'key.rotate' })
-      cli.terminal.answer(rotated, () => [`Published ${at(rotated, 'kid')}; it signs from ${at(rotated, 'signsFrom')}.`])
+      cli.terminal.answer(rotated, () => [
+        `Published ${at(rotated, 'kid')}; it signs from ${at(rotated, 'signsFrom')}.`,
+      ])
     })
 }

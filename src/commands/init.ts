@@ -5,8 +5,8 @@ import { initialize } from '../actions/initialize.ts'
 import { makeBearer } from '../actions/make-bearer.ts'
 import type { Config } from '../config.ts'
 import { formatDuration } from '../core/duration.ts'
+import type { AccessEntry, ManifestSet } from '../core/manifest.ts'
 import { keyOf } from '../core/model.ts'
-import type { ManifestSet } from '../core/manifest.ts'
 import { rfc3339 } from '../core/record.ts'
 import { createLog } from '../wire/log.ts'
 import { type Broker, openBroker } from '../wire/open-broker.ts'
@@ -54,22 +54,37 @@ async function run(cli: Cli, config: Config, broker: Broker, email: string, yes:
   if (!yes) await confirm(cli)
 
   const accepted = await initialize(deps, operator(deps), { set, ownerEmail: email })
-  if (!accepted.ok) throw new Stop(1, accepted.error.message, accepted.error.hint === undefined ? [] : [accepted.error.hint])
+  if (!accepted.ok)
+    throw new Stop(1, accepted.error.message, accepted.error.hint === undefined ? [] : [accepted.error.hint])
   const made = async (kind: 'admin' | 'owner') => {
     const bearer = await makeBearer(deps, operator(deps), { kind, subject: email })
     if (!bearer.ok) throw new Stop(1, bearer.error.message)
     const { id, expiresAt, secret } = bearer.value
-    return { id, subject: email, expiresAt: rfc3339(expiresAt), token: secret.reveal(), lives: formatDuration(Math.round((expiresAt - deps.clock.now()) / 1000)) }
+    return {
+      id,
+      subject: email,
+      expiresAt: rfc3339(expiresAt),
+      token: secret.reveal(),
+      lives: formatDuration(Math.round((expiresAt - deps.clock.now()) / 1000)),
+    }
   }
   const [admin, own] = [await made('admin'), await made('owner')]
   terminal.answer(
-    { revision: accepted.value.id, digest: set.digest, data: config.dataPath, scopes: config.scopesPath, issuer: config.issuer, admin, owner: own },
+    {
+      revision: accepted.value.id,
+      digest: set.digest,
+      data: config.dataPath,
+      scopes: config.scopesPath,
+      issuer: config.issuer,
+      admin,
+      owner: own,
+    },
     () => [
       `Initialised ${config.dataPath} with the manifests in ${config.scopesPath}.`,
       '',
       'These two tokens are shown this once. Keep them like passwords.',
       `# admin (locks, revokes, accepts tools; never approves), until ${show(admin.expiresAt)}:`,
-      `export HALLPASS_ADMIN_TOKEN=${admin.token}`.replace('HALLPASS_ADMIN_TOKEN', 'HALLPASS_TOKEN'),
+      `export HALLPASS_TOKEN=${admin.token}`,
       `# owner ${email} (approves and accepts for what is theirs), until ${show(own.expiresAt)}:`,
       `export HALLPASS_TOKEN=${own.token}`,
       `export HALLPASS_URL=${config.issuer}`,
@@ -84,7 +99,9 @@ async function run(cli: Cli, config: Config, broker: Broker, email: string, yes:
 
 async function confirm({ terminal, signal }: Cli): Promise<void> {
   if (!terminal.interactive())
-    throw new Stop(3, 'nobody is there to accept this', ['Read what is shown above, then run it again with --yes, or on a terminal.'])
+    throw new Stop(3, 'nobody is there to accept this', [
+      'Read what is shown above, then run it again with --yes, or on a terminal.',
+    ])
   const answer = await terminal.ask('Accept all of this as the first revision? [y/N] ', signal)
   if (answer?.toLowerCase() !== 'y' && answer?.toLowerCase() !== 'yes')
     throw new Stop(1, 'nothing was accepted', ['Edit the manifests and run it again.'])
@@ -100,7 +117,7 @@ function firstAccess(set: ManifestSet): string {
 
 /** All that is about to be in force, in words. */
 function setLines(set: ManifestSet): string[] {
-  const access = (entries: ManifestSet['roles'] extends ReadonlyMap<string, infer R> ? (R extends { access: infer A } ? A : never) : never) =>
+  const access = (entries: readonly AccessEntry[]) =>
     entries.map((entry) => {
       const details = Object.keys(entry.details).length === 0 ? '' : ` within ${show(entry.details)}`
       return `    ${show(entry.tool)}: ${show(entry.scopes)}${details} (approval ${entry.approval})`
@@ -110,7 +127,9 @@ function setLines(set: ManifestSet): string[] {
     ...[...set.teams.values()].map((team) => `  team ${team.name}: ${show(team.members)}`),
     ...[...set.tools.values()].flatMap((tool) => [
       `  tool ${tool.name} at ${show(tool.resource)}, owned by ${show(tool.owners)}`,
-      ...Object.entries(tool.scopes).map(([name, { risk, description }]) => `    ${show(name)} (${risk} risk) ${show(description)}`),
+      ...Object.entries(tool.scopes).map(
+        ([name, { risk, description }]) => `    ${show(name)} (${risk} risk) ${show(description)}`,
+      ),
     ]),
     ...[...set.roles.values()].flatMap((role) => [`  role ${role.name}`, ...access(role.access)]),
     ...[...set.agents.values()].flatMap((agent) => [

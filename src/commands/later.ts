@@ -32,7 +32,7 @@ export function addLater(program: Command): void {
   const add = (parent: Command, name: string, path: string, description: string) =>
     parent
       .command(name)
-      .description(`${description} (not in this version yet)`)
+      .description(description)
       .option('--json', 'answer in JSON')
       .allowUnknownOption()
       .allowExcessArguments()

@@ -11,7 +11,11 @@ const KINDS = ['agent', 'tool', 'owner']
 type Options = { reason?: string; for?: number; revokeGrants?: boolean; wait?: number }
 
 export function addLock(program: Command, cli: Cli): void {
-  const lock = verb(program, 'lock', 'lock agent/NAME, tool/NAME, owner/EMAIL or everything; `lock list` lists the locks')
+  const lock = verb(
+    program,
+    'lock',
+    'lock agent/NAME, tool/NAME, owner/EMAIL or everything; `lock list` lists the locks',
+  )
     .argument('<target>', 'agent/NAME, tool/NAME, owner/EMAIL or everything')
     .option('--reason <text>', 'why, for the record (needed)')
     .option('--for <duration>', 'lift it by itself after this long', duration)
@@ -20,9 +24,16 @@ export function addLock(program: Command, cli: Cli): void {
     .action(async (target: string, options: Options) => {
       const { kind, name } = parsedTarget(target)
       const { reason, for: forSeconds, revokeGrants = false, wait = SHORT_WAIT_SECONDS } = options
-      if (reason === undefined || reason.trim() === '') throw new Stop(1, 'a lock needs a reason', [`hallpass lock ${target} --reason "…"`])
+      if (reason === undefined || reason.trim() === '')
+        throw new Stop(1, 'a lock needs a reason', [`hallpass lock ${target} --reason "…"`])
       const remote = cli.remote()
-      const body = { kind, ...(name === null ? {} : { name }), reason, revokeGrants, ...(forSeconds === undefined ? {} : { forSeconds }) }
+      const body = {
+        kind,
+        ...(name === null ? {} : { name }),
+        reason,
+        revokeGrants,
+        ...(forSeconds === undefined ? {} : { forSeconds }),
+      }
       const done = objectOf(await remote.call({ path: '/v1/locks', body, act: 'lock.set' }))
       const receipt = await awaitReceipt(cli, remote, done.receipt, wait)
       const set = objectOf(done.lock)
@@ -38,17 +49,31 @@ export function addLock(program: Command, cli: Cli): void {
     .action(async ({ all }: { all?: boolean }) => {
       const query = all === true ? { all: 'true' } : {}
       const locks = await cli.remote().all({ path: '/v1/locks', query, act: 'lock.see' })
-      const columns = ['id', 'kind', 'name', 'status', 'setAt', 'until', ['by', (row: unknown) => at(row, 'by.id')] as const, 'reason']
+      const columns = [
+        'id',
+        'kind',
+        'name',
+        'status',
+        'setAt',
+        'until',
+        ['by', (row: unknown) => at(row, 'by.id')] as const,
+        'reason',
+      ]
       cli.terminal.answer(locks, () => table(locks, columns, 'No locks.'))
     })
 
   verb(program, 'unlock <id>', 'lift a lock')
     .option('--reason <text>', 'for the record')
     .action(async (id: string, { reason }: { reason?: string }) => {
-      const lifted = await cli
-        .remote()
-        .call({ method: 'DELETE', path: `/v1/locks/${piece(id)}`, body: reason === undefined ? {} : { reason }, act: 'lock.lift' })
-      cli.terminal.answer(lifted, () => [`Lifted ${at(lifted, 'id')} on ${at(lifted, 'kind')} ${at(lifted, 'name')}. What it killed stays dead.`])
+      const lifted = await cli.remote().call({
+        method: 'DELETE',
+        path: `/v1/locks/${piece(id)}`,
+        body: reason === undefined ? {} : { reason },
+        act: 'lock.lift',
+      })
+      cli.terminal.answer(lifted, () => [
+        `Lifted ${at(lifted, 'id')} on ${at(lifted, 'kind')} ${at(lifted, 'name')}. What it killed stays dead.`,
+      ])
     })
 }
 

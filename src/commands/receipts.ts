@@ -14,7 +14,11 @@ export async function awaitReceipt(cli: Cli, remote: Remote, receipt: unknown, s
   const until = performance.now() + seconds * 1000
   let current = receipt
   let told = ''
-  for (let left = seconds; objectOf(current).status === 'revoking' && left > 0; left = (until - performance.now()) / 1000) {
+  for (
+    let left = seconds;
+    objectOf(current).status === 'revoking' && left > 0;
+    left = (until - performance.now()) / 1000
+  ) {
     const waiting = `revoking: ${waitingTools(current).join(', ') || 'following its rows'}`
     if (waiting !== told) cli.terminal.note(waiting)
     told = waiting

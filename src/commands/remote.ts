@@ -1,7 +1,7 @@
 // The one way to a broker: over HALLPASS_URL with HALLPASS_TOKEN, or over the local socket as the operator. A token goes
 // nowhere in the clear off loopback, and never into a message or an argument.
 
-import { type IncomingMessage, type RequestOptions, request as httpRequest } from 'node:http'
+import { request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { join, resolve } from 'node:path'
 import { isLoopbackHost } from '../config.ts'
@@ -48,7 +48,8 @@ export const socketPathOf = (env: Env, cwd: string): string =>
   join(resolve(cwd, (env.HALLPASS_DATA ?? '').trim() || 'data'), 'run', 'hallpass.sock')
 
 /** Over the local socket alone, whatever the environment says: for what the API never does (S10). */
-export const operatorRemote = (env: Env, cwd: string): Remote => remoteAt({ by: 'socket', path: socketPathOf(env, cwd), token: null })
+export const operatorRemote = (env: Env, cwd: string): Remote =>
+  remoteAt({ by: 'socket', path: socketPathOf(env, cwd), token: null })
 
 /**
  * Where the environment points. Without a token only the local socket knows who is calling; a token without a URL goes
@@ -65,11 +66,16 @@ export function remoteFrom(env: Env, cwd: string): Remote {
 
 /** The broker's origin; https off loopback, for a token goes with it. */
 export function brokerUrl(text: string): URL {
-  if (!URL.canParse(text)) throw new Stop(1, 'HALLPASS_URL is not a URL', ['It is the address of the broker, such as https://hallpass.example.com.'])
+  if (!URL.canParse(text))
+    throw new Stop(1, 'HALLPASS_URL is not a URL', [
+      'It is the address of the broker, such as https://hallpass.example.com.',
+    ])
   const url = new URL(text)
   const isLocal = url.protocol === 'http:' && isLoopbackHost(url.hostname)
-  if (url.protocol !== 'https:' && !isLocal) throw new Stop(1, 'HALLPASS_URL must be https:// off loopback: a token would go over the wire in the clear')
-  if (url.username !== '' || url.password !== '') throw new Stop(1, 'HALLPASS_URL must not carry a user name or password')
+  if (url.protocol !== 'https:' && !isLocal)
+    throw new Stop(1, 'HALLPASS_URL must be https:// off loopback: a token would go over the wire in the clear')
+  if (url.username !== '' || url.password !== '')
+    throw new Stop(1, 'HALLPASS_URL must not carry a user name or password')
   return new URL(url.origin)
 }
 
@@ -103,7 +109,9 @@ export function remoteAt(place: Place, looked: readonly string[] = []): Remote {
 }
 
 function send(place: Place, call: Call, looked: readonly string[]): Promise<IncomingMessage> {
-  const query = Object.entries(call.query ?? {}).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as [string, string]]))
+  const query = Object.entries(call.query ?? {}).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, String(value)] as [string, string]],
+  )
   const path = query.length === 0 ? call.path : `${call.path}?${new URLSearchParams(query)}`
   const content =
     call.form !== undefined
@@ -125,7 +133,10 @@ function send(place: Place, call: Call, looked: readonly string[]): Promise<Inco
     ...(call.signal === undefined ? {} : { signal: call.signal }),
     ...(place.by === 'socket'
       ? { socketPath: place.path }
-      : { hostname: place.url.hostname.replace(/^\[(.*)\]$/, '$1'), port: place.url.port || (place.url.protocol === 'https:' ? 443 : 80) }),
+      : {
+          hostname: place.url.hostname.replace(/^\[(.*)\]$/, '$1'),
+          port: place.url.port || (place.url.protocol === 'https:' ? 443 : 80),
+        }),
   }
   const open = place.by === 'url' && place.url.protocol === 'https:' ? httpsRequest : httpRequest
   return new Promise((fulfil, reject) => {
@@ -159,9 +170,17 @@ function parsed(body: string): unknown {
 function unreachable(error: Error, place: Place, looked: readonly string[]): Error {
   if (error.name === 'AbortError') return error
   const code = 'code' in error ? String(error.code) : error.message
-  if (place.by === 'url') return new Stop(2, `${place.url.origin} cannot be reached (${code})`, ['Is the broker running, and is HALLPASS_URL right?'])
+  if (place.by === 'url')
+    return new Stop(2, `${place.url.origin} cannot be reached (${code})`, [
+      'Is the broker running, and is HALLPASS_URL right?',
+    ])
   const isAbsent = code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR'
-  if (!isAbsent) return new Stop(code === 'EACCES' ? 1 : 2, `${place.path} cannot be used (${code})`, code === 'EACCES' ? ['It is for the user that runs the broker. Others set HALLPASS_URL and HALLPASS_TOKEN.'] : [])
+  if (!isAbsent)
+    return new Stop(
+      code === 'EACCES' ? 1 : 2,
+      `${place.path} cannot be used (${code})`,
+      code === 'EACCES' ? ['It is for the user that runs the broker. Others set HALLPASS_URL and HALLPASS_TOKEN.'] : [],
+    )
   return new Stop(1, 'no broker and no token to speak to one with. Looked at:', [
     ...looked,
     `${place.path} (HALLPASS_DATA): ${code === 'ECONNREFUSED' ? 'a broker was here, and is not running' : 'no broker is running here'}`,
@@ -180,11 +199,26 @@ function refusal(answer: IncomingMessage, body: string, place: Place, call: Call
   const problem = objectOf(said)
   // An OAuth error (RFC 6749 section 5.2) where it is no problem document (RFC 9457).
   const code = textOf(problem.code) || textOf(problem.error) || String(status)
-  const message = textOf(problem.detail) || textOf(problem.message) || textOf(problem.error_description) || textOf(problem.title) || `the broker answered ${status}`
-  const requestId = textOf(problem.requestId) || textOf(problem.request_id) || textOf(answer.headers['x-request-id']) || null
-  const hints = [textOf(problem.hint), ...(status === 401 || status === 403 ? whoMay(call.act, place) : [])].filter((hint) => hint !== '')
-  return new Stop(2, message, hints, { code, requestId, manifestPatch: textOf(problem.manifestPatch) || textOf(problem.manifest_patch) || null })
+  const message =
+    textOf(problem.detail) ||
+    textOf(problem.message) ||
+    textOf(problem.error_description) ||
+    textOf(problem.title) ||
+    `the broker answered ${status}`
+  const requestId =
+    textOf(problem.requestId) || textOf(problem.request_id) || textOf(answer.headers['x-request-id']) || null
+  const hints = [textOf(problem.hint), ...(WRONG_KIND.has(code) ? whoMay(call.act, place) : [])].filter(
+    (hint) => hint !== '',
+  )
+  return new Stop(2, message, hints, {
+    code,
+    requestId,
+    manifestPatch: textOf(problem.manifestPatch) || textOf(problem.manifest_patch) || null,
+  })
 }
+
+/** Refusals that another kind of token would not meet. */
+const WRONG_KIND: ReadonlySet<string> = new Set(['forbidden', 'unauthenticated'])
 
 const HOLDERS: Readonly<Record<MatrixRow, string>> = {
   agent: 'the agent itself',
@@ -211,6 +245,10 @@ function whoMay(act: Act | undefined, place: Place): string[] {
   const makers = [...new Set(rows.flatMap((row) => MAKERS[row] ?? []))]
   return [
     `This takes ${rows.map((row) => HOLDERS[row]).join(', or ')}; ${place.token === null ? 'you came over the local socket, as the operator, because HALLPASS_TOKEN is not set.' : 'HALLPASS_TOKEN is something else.'}`,
-    ...(makers.length === 0 ? [] : [`On the broker’s host, ${makers.join(' or ')} makes one; put it in HALLPASS_TOKEN, with HALLPASS_URL.`]),
+    ...(makers.length === 0
+      ? []
+      : [
+          `On the broker’s host, ${makers.join(' or ')} makes one; put it in HALLPASS_TOKEN (elsewhere with HALLPASS_URL).`,
+        ]),
   ]
 }

@@ -38,7 +38,12 @@ export function addRequest(request: Command, cli: Cli): void {
     const known = new Set<string>()
     terminal.note('Watching for requests; Ctrl-C ends it.')
     while (!cli.signal.aborted) {
-      const pending = await remote.all({ path: '/v1/requests', query: { status: 'pending' }, act: 'request.see', signal: cli.signal })
+      const pending = await remote.all({
+        path: '/v1/requests',
+        query: { status: 'pending' },
+        act: 'request.see',
+        signal: cli.signal,
+      })
       for (const request of [...pending].reverse()) {
         const id = textOf(objectOf(request).id)
         if (known.has(id)) continue
@@ -77,8 +82,17 @@ const seen = (remote: Remote, id: string) => remote.call({ path: `/v1/requests/$
 function approve(remote: Remote, request: unknown, { scopes, for: durationSeconds }: Less): Promise<unknown> {
   const { id, hash, status } = objectOf(request)
   if (typeof hash !== 'string')
-    throw new Stop(2, status === 'pending' ? 'the manifest does not allow this any more, so it cannot be approved' : `this request is ${show(status)} already`)
-  const body = { hash, ...(scopes === undefined ? {} : { scopes }), ...(durationSeconds === undefined ? {} : { durationSeconds }) }
+    throw new Stop(
+      2,
+      status === 'pending'
+        ? 'the manifest does not allow this any more, so it cannot be approved'
+        : `this request is ${show(status)} already`,
+    )
+  const body = {
+    hash,
+    ...(scopes === undefined ? {} : { scopes }),
+    ...(durationSeconds === undefined ? {} : { durationSeconds }),
+  }
   return remote.call({ path: `/v1/requests/${piece(textOf(id))}/approve`, body, act: 'request.approve' })
 }
 
@@ -86,33 +100,51 @@ const deny = (remote: Remote, id: string, reason: string) =>
   remote.call({ path: `/v1/requests/${piece(id)}/deny`, body: { reason }, act: 'request.deny' })
 
 function requestLines(request: unknown): string[] {
-  const { id, words, agent, purpose, reason, tool, scopeInfo, details, durationSeconds, delivery, status, owners, expiresAt, decidedBy, decidedReason, grantId } = objectOf(request)
-  return [
-    ...fields([
-      ['request', `${show(id)}  "${show(words)}"`],
-      ['agent', agent],
-      ['purpose', purpose],
-      ['asks', tool],
+  const {
+    id,
+    words,
+    agent,
+    purpose,
+    reason,
+    tool,
+    scopeInfo,
+    details,
+    durationSeconds,
+    delivery,
+    status,
+    owners,
+    expiresAt,
+    decidedBy,
+    decidedReason,
+    grantId,
+  } = objectOf(request)
+  return fields([
+    ['request', `${show(id)}  "${show(words)}"`],
+    ['agent', agent],
+    ['purpose', purpose],
+    ['tool', tool],
+    ...listOf(scopeInfo).map((scope): [string, string] => [
+      'scope',
+      `${at(scope, 'name')}: ${at(scope, 'description')} (${at(scope, 'risk')} risk)`,
     ]),
-    ...listOf(scopeInfo).map((scope) => `         ${at(scope, 'name')}  ${at(scope, 'description')} (${at(scope, 'risk')} risk)`),
-    ...fields([
-      ['details', details === undefined ? 'unrestricted' : details],
-      ['for', formatDuration(numberOf(durationSeconds))],
-      ['delivery', delivery],
-      ['reason', reason],
-      ['status', status],
-      ['owners', owners],
-      ['decided', decidedBy],
-      ['because', decidedReason],
-      ['grant', grantId],
-      ['expires', expiresAt],
-    ]),
-  ]
+    ['details', details === undefined ? 'unrestricted' : details],
+    ['for', formatDuration(numberOf(durationSeconds))],
+    ['delivery', delivery],
+    ['reason', reason],
+    ['status', status],
+    ['owners', owners],
+    ['decided', decidedBy],
+    ['because', decidedReason],
+    ['grant', grantId],
+    ['expires', expiresAt],
+  ])
 }
 
 const grantedLines = (done: unknown): string[] => {
   const { id, agent, tool, scopes, expiresAt } = objectOf(objectOf(done).grant)
-  return [`Approved: ${show(agent)} may use ${show(tool)} (${show(scopes)}) until ${show(expiresAt)}. Take it back: hallpass grant revoke ${show(id)}`]
+  return [
+    `Approved: ${show(agent)} may use ${show(tool)} (${show(scopes)}) until ${show(expiresAt)}. Take it back: hallpass grant revoke ${show(id)}`,
+  ]
 }
 
 /** One request and one person. A refusal is told and does not end the watch. */
@@ -134,7 +166,8 @@ async function decide(cli: Cli, remote: Remote, request: unknown): Promise<void>
     } else terminal.note(`Left: hallpass approve ${show(id)}`)
   } catch (thrown) {
     if (thrown instanceof Stop) terminal.fault(thrown)
-    else if (thrown instanceof Error && thrown.name === 'CommanderError') terminal.note('Not decided: write a duration such as 1h.')
+    else if (thrown instanceof Error && thrown.name === 'CommanderError')
+      terminal.note('Not decided: write a duration such as 1h.')
     else throw thrown
   }
 }

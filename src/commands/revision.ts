@@ -10,12 +10,20 @@ export function addRevision(revision: Command, cli: Cli): void {
   verb(revision, 'list', 'list what waits and what is in force')
     .option('--all', 'replaced revisions too')
     .action(async ({ all }: { all?: boolean }) => {
-      const revisions = await cli.remote().all({ path: '/v1/revisions', act: 'revision.see' }, all === true ? 10_000 : 1000)
-      const shown = revisions.filter((one) => all === true || numberOf(objectOf(one).waiting) > 0 || objectOf(one).status === 'in force')
-      const waiting = shown.flatMap((one) => listOf(objectOf(one).widenings)).filter((one) => objectOf(one).status === 'waiting')
+      const revisions = await cli
+        .remote()
+        .all({ path: '/v1/revisions', act: 'revision.see' }, all === true ? 10_000 : 1000)
+      const shown = revisions.filter(
+        (one) => all === true || numberOf(objectOf(one).waiting) > 0 || objectOf(one).status === 'in force',
+      )
+      const waiting = shown
+        .flatMap((one) => listOf(objectOf(one).widenings))
+        .filter((one) => objectOf(one).status === 'waiting')
       terminal.answer(shown, () => [
         ...table(shown, ['id', 'status', 'proposedAt', 'proposedBy', 'waiting'], 'No revisions.'),
-        ...(waiting.length === 0 ? [] : ['', 'Waiting (`hallpass revision accept ID`, with a revision’s id or one of these):']),
+        ...(waiting.length === 0
+          ? []
+          : ['', 'Waiting (`hallpass revision accept ID`, with a revision’s id or one of these):']),
         ...waiting.flatMap(wideningLines),
       ])
     })
@@ -30,14 +38,20 @@ export function addRevision(revision: Command, cli: Cli): void {
         ['base', found.base],
         ['proposed', `${at(found, 'proposedAt')} by ${at(found, 'proposedBy')}`],
       ]),
-      ...headed('Taken away:', listOf(found.narrowings).map((line) => `  ${show(line)}`)),
+      ...headed(
+        'Taken away:',
+        listOf(found.narrowings).map((line) => `  ${show(line)}`),
+      ),
       ...headed('Given:', listOf(found.widenings).flatMap(wideningLines)),
       ...listOf(found.warnings).map((warning) => `warning: ${show(warning)}`),
     ])
   })
 
   for (const decision of ['accept', 'decline'] as const) {
-    const says = decision === 'accept' ? 'say yes to all of it that is yours to accept' : 'say no to all of it that is yours to decline'
+    const says =
+      decision === 'accept'
+        ? 'say yes to all of it that is yours to accept'
+        : 'say no to all of it that is yours to decline'
     verb(revision, `${decision} <id>`, `${says}; the id of a revision or of one widening`)
       .option('--reason <text>', 'for the record')
       .action(async (id: string, { reason }: { reason?: string }) => {
@@ -51,7 +65,10 @@ export function addRevision(revision: Command, cli: Cli): void {
         const settled = listOf(done.settled)
         const left = [...settled, ...listOf(done.others)].filter((one) => objectOf(one).status === 'waiting')
         terminal.answer(done, () => [
-          ...headed(decision === 'accept' ? 'Accepted:' : 'Declined:', settled.filter((one) => !left.includes(one)).flatMap(wideningLines)),
+          ...headed(
+            decision === 'accept' ? 'Accepted:' : 'Declined:',
+            settled.filter((one) => !left.includes(one)).flatMap(wideningLines),
+          ),
           ...headed('Still waits for others:', left.flatMap(wideningLines)),
           ...listOf(done.receipts).map((receipt) => `receipt ${at(receipt, 'id')}: ${at(receipt, 'status')}`),
         ])

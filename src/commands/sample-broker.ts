@@ -107,9 +107,14 @@ export async function startSampleBroker(
 export const NO_GUARDS = { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) }
 
 /** Whoever holds the data folder. */
-export const operator = (deps: Pick<Deps, 'ids'>): Context => ({ caller: { role: 'operator' }, requestId: deps.ids.next('rid') })
+export const operator = (deps: Pick<Deps, 'ids'>): Context => ({
+  caller: { role: 'operator' },
+  requestId: deps.ids.next('rid'),
+})
 
-export function orStop<T>(result: { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: string }): T {
+export function orStop<T>(
+  result: { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: string },
+): T {
   if (!result.ok) throw new Stop(1, result.error)
   return result.value
 }
@@ -147,7 +152,9 @@ function freePort(): Promise<number> {
     server.once('error', reject)
     server.listen(0, '127.0.0.1', () => {
       const address = server.address()
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))))
+      server.close(() =>
+        typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port')),
+      )
     })
   })
 }

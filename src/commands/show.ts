@@ -17,7 +17,9 @@ export function show(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-'
   if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(show).join(', ')
   if (typeof value === 'object') {
-    const parts = Object.entries(value).map(([key, inner]) => `${safeText(key)}=${Array.isArray(inner) ? inner.map(show).join('|') : show(inner)}`)
+    const parts = Object.entries(value).map(
+      ([key, inner]) => `${safeText(key)}=${Array.isArray(inner) ? inner.map(show).join('|') : show(inner)}`,
+    )
     return parts.length === 0 ? '-' : parts.join(' ')
   }
   return safeText(String(value)).replace(/^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})\.\d{3}Z$/, '$1Z') || '-'
@@ -33,7 +35,9 @@ type Column = string | readonly [heading: string, of: (row: unknown) => string]
 export function table(rows: readonly unknown[], columns: readonly Column[], whenEmpty: string): string[] {
   if (rows.length === 0) return [whenEmpty]
   const headings = columns.map((column) => (typeof column === 'string' ? column : column[0]).toUpperCase())
-  const cells = rows.map((row) => columns.map((column) => (typeof column === 'string' ? at(row, column) : column[1](row))))
+  const cells = rows.map((row) =>
+    columns.map((column) => (typeof column === 'string' ? at(row, column) : column[1](row))),
+  )
   const widths = headings.map((heading, index) => Math.max(heading.length, ...cells.map((line) => line[index]!.length)))
   return [headings, ...cells].map((line) =>
     line
@@ -73,7 +77,12 @@ export function receiptLines(value: unknown): string[] {
       ['at', receipt.at],
       ['status', receipt.status],
       ['took', counts.length === 0 ? 'nothing that was alive' : counts],
-      ['complete', receipt.completedAt === undefined ? undefined : `${show(receipt.completedAt)} after ${show(receipt.afterMilliseconds)} ms`],
+      [
+        'complete',
+        receipt.completedAt === undefined
+          ? undefined
+          : `${show(receipt.completedAt)} after ${show(receipt.afterMilliseconds)} ms`,
+      ],
     ]),
     ...listOf(receipt.confirmations).map((each) => {
       const { tool, status, how, afterMilliseconds, deadBy, credentials } = objectOf(each)
@@ -99,9 +108,15 @@ export const diffLines = (lines: unknown): string[] =>
 
 export function wideningLines(value: unknown): string[] {
   const { slice, id, status, diff, needs } = objectOf(value)
-  const open = status === undefined || status === 'waiting' ? listOf(needs).filter((need) => objectOf(need).givenBy === undefined) : []
+  const open =
+    status === undefined || status === 'waiting'
+      ? listOf(needs).filter((need) => objectOf(need).givenBy === undefined)
+      : []
   return [
-    `  ${[slice, id, status].filter((part) => part !== undefined).map(show).join('  ')}`,
+    `  ${[slice, id, status]
+      .filter((part) => part !== undefined)
+      .map(show)
+      .join('  ')}`,
     ...diffLines(diff),
     ...open.map((need) => `    waits for ${needLine(need)}`),
   ]

@@ -16,7 +16,11 @@ type Options = {
 }
 
 export function addToken(program: Command, cli: Cli): void {
-  verb(program, 'token <tool>', 'print a credential for a tool, asking first if need be (HALLPASS_AGENT, HALLPASS_AGENT_KEY)')
+  verb(
+    program,
+    'token <tool>',
+    'print a credential for a tool, asking first if need be (HALLPASS_AGENT, HALLPASS_AGENT_KEY)',
+  )
     .requiredOption('--scope <scopes>', 'what it must allow; commas between several, or repeat it', commaList)
     .requiredOption('--reason <text>', 'why, for the owner: name the ticket or the alert')
     .option('--detail <key=value>', 'narrow it, such as queue=incidents; may be repeated', detailList)
@@ -27,7 +31,14 @@ export function addToken(program: Command, cli: Cli): void {
       const grant = objectOf(await obtainGrant(cli, identity, tool, options))
       const issued = await identity.exchange(textOf(grant.id))
       const scopes = issued.scope.split(' ')
-      const answer = { accessToken: issued.token, tokenType: 'Bearer', expiresInSeconds: issued.expiresInSeconds, scopes, resource: objectOf(grant.use).resource, grant: grant.id }
+      const answer = {
+        accessToken: issued.token,
+        tokenType: 'Bearer',
+        expiresInSeconds: issued.expiresInSeconds,
+        scopes,
+        resource: objectOf(grant.use).resource,
+        grant: grant.id,
+      }
       cli.terminal.answer(answer, () => [issued.token])
     })
 }
@@ -67,7 +78,13 @@ async function settled(cli: Cli, identity: AgentIdentity, id: string, waitSecond
     const wait = Math.max(1, Math.min(WAIT_SECONDS_MAX, Math.ceil(left)))
     const api = await identity.api()
     const seen = objectOf(
-      await api.call({ path: `/v1/requests/${piece(id)}`, query: { wait }, waitSeconds: wait, act: 'request.see', signal: cli.signal }),
+      await api.call({
+        path: `/v1/requests/${piece(id)}`,
+        query: { wait },
+        waitSeconds: wait,
+        act: 'request.see',
+        signal: cli.signal,
+      }),
     )
     const request = seen.request === undefined ? seen : objectOf(seen.request)
     if (seen.status === 'granted' && seen.grant !== undefined) return seen.grant
@@ -81,5 +98,7 @@ async function settled(cli: Cli, identity: AgentIdentity, id: string, waitSecond
       })
     }
   }
-  throw new Stop(3, `no owner decided within the time: the request still waits`, ['Run the same command again to go on waiting.'])
+  throw new Stop(3, `no owner decided within the time: the request still waits`, [
+    'Run the same command again to go on waiting.',
+  ])
 }

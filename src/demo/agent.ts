@@ -47,7 +47,7 @@ export function createAgent(options: {
     algorithm: 'ES256',
     expectedIssuer: new URL(mcpUrl).origin,
   }
-  let provider = newProvider(identity)
+  let provider = new PrivateKeyJwtProvider(identity)
   let client: Client | null = null
 
   const close = async () => {
@@ -59,7 +59,7 @@ export function createAgent(options: {
     name,
     async connect() {
       await close()
-      provider = newProvider(identity)
+      provider = new PrivateKeyJwtProvider(identity)
       client = new Client({ name, version: '1.0.0' }, { versionNegotiation: { mode: 'auto' } })
       await client.connect(new StreamableHTTPClientTransport(new URL(mcpUrl), { authProvider: provider }))
       return client.getNegotiatedProtocolVersion() ?? 'of an unknown version'
@@ -87,9 +87,3 @@ export function createAgent(options: {
     close,
   }
 }
-
-type Identity = ConstructorParameters<typeof PrivateKeyJwtProvider>[0] & { readonly expectedIssuer: string }
-
-/** The client asks it to forget what was refused. Its key is configuration: there is nothing to forget. */
-const newProvider = (identity: Identity) =>
-  Object.assign(new PrivateKeyJwtProvider(identity), { invalidateCredentials() {} })

@@ -36,7 +36,8 @@ export async function setStage(): Promise<Stage> {
 
     const resources = { tickets: tickets.resource, metrics: metrics.resource }
     const broker = await startSampleBroker({ resources, logLevel: 'fatal' })
-    closers.push(broker.close)
+    // Last of all: tools first let go of the broker they follow.
+    closers.unshift(broker.close)
     await tickets.open({ issuer: broker.url, verifierToken: await broker.verifierToken('tickets') })
     await metrics.open({ issuer: broker.url, verifierToken: await broker.verifierToken('metrics') })
 

@@ -103,7 +103,7 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
         supportedApprovals: ['none', 'owner'],
       },
     }
-    const limiter = (rate: (typeof RATE)[keyof typeof RATE], capacity = rate.capacity) =>
+    const limiter = (rate: (typeof RATE)[keyof typeof RATE], capacity: number = rate.capacity) =>
       createRateLimiter({ ...rate, capacity }, clock)
     const edge: Edge = {
       deps,

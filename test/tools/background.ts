@@ -22,10 +22,15 @@ const READY_WITHIN_MS = 30_000
 const STOPPED_WITHIN_MS = 5000
 const KEPT_OUTPUT = 20_000
 
-const running = new Set<ChildProcess>()
+const running = new Map<ChildProcess, () => Promise<void>>()
 process.on('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
+  for (const child of running.keys()) child.kill('SIGKILL')
 })
+
+/** Ends everything that was started and still runs, ready or not. */
+export async function stopAll(): Promise<void> {
+  await Promise.all([...running.values()].map((stop) => stop()))
+}
 
 /** Starts it and resolves once it is ready; throws with what it wrote where it ends or takes too long. */
 export async function startInBackground(
@@ -39,9 +44,7 @@ export async function startInBackground(
     stream.on('data', (chunk: Buffer) => {
       written = (written + chunk.toString()).slice(-KEPT_OUTPUT)
     })
-  running.add(child)
   const ended = once(child, 'exit').finally(() => running.delete(child))
-
   const isOver = () => child.exitCode !== null || child.signalCode !== null
   const stop = async () => {
     if (isOver()) return
@@ -50,6 +53,7 @@ export async function startInBackground(
     await ended
     clearTimeout(killer)
   }
+  running.set(child, stop)
 
   const deadline = performance.now() + READY_WITHIN_MS
   while (!(await ready().catch(() => false))) {

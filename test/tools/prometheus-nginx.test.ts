@@ -7,7 +7,7 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { type Background, freePort } from './background.ts'
+import { type Background, freePort, stopAll } from './background.ts'
 import { bearerIn, type Initialised, initialiseBroker } from './broker-process.ts'
 import { installedTools } from './installed-tools.ts'
 import {
@@ -80,7 +80,6 @@ spec:
 const folder = mkdtempSync(join(tmpdir(), 'hallpass-tools-'))
 const manifestPath = (name: AgentName) => join(folder, 'scopes', 'agents', `${name}.yaml`)
 const agents = new Map<AgentName, AgentIdentity>()
-const programs: Background[] = []
 const latencies: { taken: string; ms: number; status: number }[] = []
 
 let ports: Ports
@@ -103,19 +102,17 @@ beforeAll(async () => {
     writeFileSync(manifestPath(name), manifestOf(name, access))
   }
 
-  const prometheusStarts = startPrometheus(tools.prometheus, folder, ports).then((it) => programs.push(it))
-  broker = await initialiseBroker(folder, ports.broker, OWNER)
+  const starting = startPrometheus(tools.prometheus, folder, ports)
+  broker = (await Promise.all([initialiseBroker(folder, ports.broker, OWNER), starting]))[0]
   await broker.start()
   verifier = bearerIn(await broker.hallpass('verifier', 'token', 'metrics'), 'verify')
   logsVerifier = bearerIn(await broker.hallpass('verifier', 'token', 'logs'), 'verify')
   writeVerifier(folder, verifier)
   nginx = await startNginx(tools.nginx, folder, ports)
-  programs.push(nginx)
-  await prometheusStarts
 })
 
 afterAll(async () => {
-  await Promise.allSettled([...programs.map((program) => program.stop()), broker?.stop()])
+  await stopAll()
   rmSync(folder, { recursive: true, force: true })
   if (latencies.length > 0) process.stdout.write(tableOf(latencies))
 })

@@ -3,9 +3,8 @@
 
 import { html } from 'hono/html'
 import type { DescribedRequest } from '../../actions/describe-request.ts'
-import { whoCan } from '../../actions/settle-revision.ts'
 import { formatDuration } from '../../core/duration.ts'
-import type { Widening } from '../../core/model.ts'
+import type { Need, Widening } from '../../core/model.ts'
 import type { Problem } from '../../core/problem.ts'
 import { safeText } from '../../core/safe-text.ts'
 
@@ -58,11 +57,14 @@ export function listFragment(
     </section>`
 }
 
+const whoMay = ({ as, of, eligible }: Need) =>
+  as === 'admin' ? `an admin for ${of}` : `the ${as} ${of} (${people(eligible)})`
+
 const wideningRow = (widening: Widening, csrf: string | null) => html`<li>
   <strong>${safeText(widening.slice)}</strong>
   <pre>${widening.diff.map((line) => `${/^ */.exec(line)?.[0] ?? ''}${safeText(line)}`).join('\n')}</pre>
   <div class="quiet">
-    Needs ${widening.needs.map((need, index) => `${safeText(whoCan(need))}${widening.given.some((given) => given.need === index) ? ' (given)' : ''}`).join(', and ')}
+    Needs ${widening.needs.map((need, index) => `${safeText(whoMay(need))}${widening.given.some((given) => given.need === index) ? ' (given)' : ''}`).join(', and ')}
   </div>
   ${
     csrf === null

@@ -67,7 +67,7 @@ export function createBearerGate(
         if (!slowed.ok) return refuse({ problem: slowed.error, error: null })
       }
       if (header === undefined) return refuse({ problem: missing, error: null })
-      if (authorization.length > 99) return refuse({ problem: doubled, error: 'invalid_request' })
+      if (authorization.length > 1) return refuse({ problem: doubled, error: 'invalid_request' })
       if (token === undefined || token.length > TOKEN_BYTES_MAX)
         return refuse({ problem: foreign, error: 'invalid_token' })
       const claims = await edge.verify(token)

@@ -99,10 +99,15 @@ export function readDetails(text: string | undefined): Result<Details | null, Re
   )
 }
 
+/** Null where it is no JSON. `__proto__` is refused here: a schema would drop it, and with it a limit someone asked for. */
 function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text)
-  } catch {
-    return null
+    return JSON.parse(text, (key, value) => {
+      if (key === '__proto__') throw new SyntaxError('a key that no tool declares')
+      return value
+    })
+  } catch (thrown) {
+    if (thrown instanceof SyntaxError) return null
+    throw thrown
   }
 }

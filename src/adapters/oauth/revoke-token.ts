@@ -14,6 +14,7 @@ import type { Refused } from './problem-to-oauth.ts'
 import { rawHeader } from './raw-header.ts'
 
 const ROUTE = 'POST /oauth/revoke'
+const DEAD_SESSION = { error: 'invalid_client', status: 401 } as const
 
 export async function revokeToken(edge: Edge, c: OauthContext, form: Form): Promise<Result<null, Refused>> {
   const requestId = c.get('requestId')
@@ -46,7 +47,11 @@ async function agentOf(edge: Edge, c: OauthContext, form: Form): Promise<Result<
   if (isBearer && more.length === 0 && !form.has('client_assertion') && !form.has('client_secret')) {
     const session = await authenticateSession(edge.deps, edge.verify, header.slice('bearer '.length).trim())
     if (session.ok) return session
-    return err({ ...stranger(edge, c, session.error), headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' } })
+    const { code } = session.error
+    if (code !== 'unauthenticated' && code !== 'session_revoked') return err({ problem: session.error })
+    const refused = stranger(edge, c, session.error)
+    const challenge = { 'WWW-Authenticate': 'Bearer error="invalid_token"' }
+    return err(refused.problem === session.error ? { ...refused, ...DEAD_SESSION, headers: challenge } : refused)
   }
   const proof = await authenticateClient(edge, c, form)
   if (!proof.ok) return proof

@@ -1,0 +1,277 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { liftLock, setLock } from '../../src/actions/lock.ts'
+import { revoke } from '../../src/actions/revoke.ts'
+import { revokeBearer } from '../../src/actions/revoke-bearer.ts'
+import { createGuard, type Guard } from '../../src/guard/index.ts'
+import { startBroker, type TestBroker, TICKETS } from '../oauth/broker.ts'
+import { operator, unwrap } from '../support/store-on-disk.ts'
+
+let broker: TestBroker
+let verifier: { id: string; secret: string }
+let guard: Guard
+let session: string
+
+const startGuard = (over: Partial<Parameters<typeof createGuard>[0]> = {}) =>
+  createGuard({ issuer: broker.issuer, resource: TICKETS, verifierToken: verifier.secret, mode: 'offline', ...over })
+
+beforeEach(async () => {
+  broker = await startBroker()
+  verifier = await broker.bearer('verifier', 'tickets')
+  session = await broker.session()
+  guard = startGuard()
+  expect(await guard.ready()).toBe(true)
+})
+afterEach(async () => {
+  await guard.close()
+  await broker.stop()
+})
+
+const issue = async (grant?: string) => {
+  const issued = await broker.credential(session, { grant_id: grant ?? (await broker.grant(session)) })
+  const claims = (await broker.edge().verify(issued.token)) ?? {}
+  return { token: issued.token, jti: String(claims.jti), sid: String(claims.sid), grant: issued.grant }
+}
+const passes = async (token: string) => (await guard.verify(`Bearer ${token}`, { scopes: ['read'] })).ok
+const diesWithin = async (token: string, milliseconds: number) => {
+  const since = performance.now()
+  while (await passes(token)) {
+    if (performance.now() - since > milliseconds) throw new Error(`still accepted after ${milliseconds} ms`)
+    await delay(2)
+  }
+}
+const lock = (kind: 'agent' | 'tool' | 'everything' | 'owner', name: string) =>
+  setLock(broker.deps(), operator, { kind, name, reason: 'odd', forSeconds: null, revokeGrants: false })
+
+describe('the guard of the package against this feed', () => {
+  test.each(['session', 'grant', 'credential'] as const)(
+    'refuses within 100 ms of a revoked %s (P5, S15)',
+    async (kind) => {
+      const { token, jti, sid, grant } = await issue()
+      expect(await passes(token)).toBe(true)
+      unwrap(
+        await revoke(broker.deps(), operator, {
+          kind,
+          id: { session: sid, grant, credential: jti }[kind],
+          reason: null,
+        }),
+      )
+      await diesWithin(token, 100)
+    },
+  )
+
+  test.each(['agent', 'tool', 'everything'] as const)(
+    'refuses within 100 ms of a lock on %s, and takes what is minted once it is lifted (S12)',
+    async (kind) => {
+      const { token, grant } = await issue()
+      const name = { agent: 'triage-bot', tool: 'tickets', everything: '' }[kind]
+      const locked = unwrap(await lock(kind, name))
+      await diesWithin(token, 100)
+      unwrap(await liftLock(broker.deps(), operator, { lock: locked.lock.id, reason: null }))
+      expect(await passes(token)).toBe(false)
+      // `iat` has whole seconds: what is minted in the second of the lock dies with it.
+      await vi.waitUntil(() => Math.floor(Date.now() / 1000) > Math.floor(locked.lock.setAt / 1000), { timeout: 2000 })
+      if (kind !== 'tool') session = await broker.session()
+      const again = await issue(grant)
+      expect(await passes(again.token)).toBe(true)
+      expect(await passes(token)).toBe(false)
+    },
+  )
+
+  test('refuses what rests on the approval of an owner who was locked, and nothing else (S12)', async () => {
+    const { token } = await issue()
+    const { store } = broker.deps()
+    const held = await store.list({ kind: 'grant', where: { agent: 'triage-bot' }, limit: 1 })
+    const approved = {
+      ...held.rows[0]!,
+      id: 'grt_approved',
+      approval: 'owner',
+      approvers: ['alice@example.com'],
+    } as const
+    await broker.put([{ kind: 'grant', row: approved }])
+    const other = await issue('grt_approved')
+    expect(await passes(other.token)).toBe(true)
+    unwrap(await lock('owner', 'alice@example.com'))
+    await diesWithin(other.token, 100)
+    expect(await passes(token)).toBe(true)
+  })
+
+  test('refuses within 100 ms when the agent’s access is gone from the manifests (P3)', async () => {
+    const { token } = await issue()
+    const id = 'access/triage-bot/tickets'
+    const row = (await broker.deps().store.read([`slice/${id}`])).get('slice', id)!
+    await broker.put([{ kind: 'slice', row: { ...row, value: null } }])
+    await diesWithin(token, 100)
+  })
+
+  test('goes on through commits that deny nothing, without starting over (S15)', async () => {
+    const { token } = await issue()
+    for (let i = 0; i < 20; i++) await issue()
+    const { seq } = await broker.deps().store.read([])
+    await vi.waitUntil(() => guard.status().position === seq, { timeout: 3000 })
+    expect(guard.status()).toMatchObject({ state: 'live', lastFault: undefined })
+    expect(await passes(token)).toBe(true)
+  })
+
+  test('starts over after a restart of the broker, and still knows what is dead (P9)', async () => {
+    const [dead, alive] = [await issue(), await issue()]
+    unwrap(await revoke(broker.deps(), operator, { kind: 'credential', id: dead.jti, reason: null }))
+    await broker.reopen()
+    await guard.close()
+    guard = startGuard()
+    expect(await guard.ready()).toBe(true)
+    expect(await passes(dead.token)).toBe(false)
+    expect(await passes(alive.token)).toBe(true)
+    expect(guard.status().denials).toBeGreaterThan(0)
+  })
+
+  test('a guard that stayed while the broker restarted is told to start over and lives on (P9)', async () => {
+    const { token } = await issue()
+    await broker.reopen()
+    await vi.waitUntil(() => guard.status().lastFault !== undefined && guard.status().state === 'live', {
+      timeout: 8000,
+    })
+    expect(await passes(token)).toBe(true)
+  })
+
+  test('loses its feed within a second of its verifier token being revoked (S10, S14)', async () => {
+    unwrap(await revokeBearer(broker.deps(), operator, { id: verifier.id }))
+    await vi.waitUntil(() => guard.status().lastFault?.includes('feed') === true, { timeout: 1000 })
+  })
+})
+
+describe('the feed', () => {
+  const open = (query: string, headers: Record<string, string> = { 'x-hallpass-verifier': verifier.secret }) =>
+    fetch(`${broker.issuer}/guard/feed${query}`, { headers })
+  async function* events(answer: Response): AsyncGenerator<Record<string, unknown>> {
+    let rest = ''
+    for await (const chunk of answer.body!.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + chunk).split('\n\n')
+      rest = parts.pop() ?? ''
+      for (const part of parts) {
+        const data = part.split('\n').find((line) => line.startsWith('data: '))
+        if (data !== undefined) yield JSON.parse(data.slice(6))
+      }
+    }
+  }
+
+  test('sends what was missed since a position it still knows, and resets for one it does not (S15)', async () => {
+    const before = (await broker.deps().store.read([])).seq
+    const { jti } = await issue()
+    unwrap(await revoke(broker.deps(), operator, { kind: 'credential', id: jti, reason: null }))
+    const missed = events(await open(`?after=${before}`))
+    const first = (await missed.next()).value
+    expect(first).toMatchObject({ deny: { jti }, until: expect.stringMatching(/Z$/) })
+    expect((await missed.next()).value).toMatchObject({ synced: true })
+    await missed.return(undefined)
+    for (const after of ['0', '1', String(10 ** 9)]) {
+      const anew = events(await open(`?after=${after}`))
+      expect((await anew.next()).value).toMatchObject({ reset: true })
+      expect((await anew.next()).value).toMatchObject({ deny: { jti } })
+      expect((await anew.next()).value).toMatchObject({ synced: true, seq: (await broker.deps().store.read([])).seq })
+      await anew.return(undefined)
+    }
+  })
+
+  test('sends a commit that needs several denials as one, with its position on the last (S15)', async () => {
+    const { seq } = await broker.deps().store.read([])
+    const feed = events(await open(`?after=${seq}`))
+    expect((await feed.next()).value).toMatchObject({ synced: true })
+    await issue()
+    await issue()
+    const held = await broker.deps().store.list({ kind: 'credential', where: { state: 'issued' }, limit: 2 })
+    await broker.put(
+      held.rows.map((row) => ({ kind: 'credential', row: { ...row, state: 'revoked', revocation: 'rvk_1' } })),
+    )
+    const seen: Record<string, unknown>[] = []
+    for await (const event of feed) {
+      if ('deny' in event) seen.push(event)
+      if (seen.length === 2) break
+    }
+    expect(seen[0]).toMatchObject({ more: true, seq: seen[1]?.seq })
+    expect(seen[1]).not.toHaveProperty('more')
+  })
+
+  test('tells a tool nothing of grants and credentials on another (S14)', async () => {
+    const other = await broker.bearer('verifier', 'metrics')
+    const { seq } = await broker.deps().store.read([])
+    const { jti } = await issue()
+    unwrap(await revoke(broker.deps(), operator, { kind: 'credential', id: jti, reason: null }))
+    const feed = events(await open(`?after=${seq}`, { 'x-hallpass-verifier': other.secret }))
+    expect((await feed.next()).value).toMatchObject({ synced: true })
+    await feed.return(undefined)
+  })
+
+  test('beats at least every 2 s where nothing happens (S15)', async () => {
+    const feed = events(await open(`?after=0`))
+    const seen: number[] = []
+    for await (const event of feed) {
+      if (!('reset' in event) && !('deny' in event)) seen.push(performance.now())
+      if (seen.length === 3) break
+    }
+    expect(seen[2]! - seen[1]!).toBeLessThan(2000)
+  })
+
+  test('and leases are refused without a verifier token, with another kind, and for what is not a position (S13)', async () => {
+    const owner = (await broker.bearer('owner', 'alice@example.com')).secret
+    const lease = (headers: Record<string, string>, body: unknown = { guard: 'g', ackSeq: 0 }) =>
+      fetch(`${broker.issuer}/guard/lease`, { method: 'POST', headers, body: JSON.stringify(body) })
+    expect((await open('?after=0', {})).status).toBe(401)
+    expect((await lease({})).status).toBe(401)
+    for (const wrong of [session, owner]) {
+      const headers = { 'x-hallpass-verifier': wrong }
+      expect((await open('?after=0', headers)).status).toBe(wrong === owner ? 403 : 401)
+      expect((await lease(headers)).status).toBe(wrong === owner ? 403 : 401)
+    }
+    const mine = { 'x-hallpass-verifier': verifier.secret }
+    for (const query of [
+      '?after=-1',
+      '?after=1e3',
+      '?after=x',
+      '?after=0&after=1',
+      '?from=1',
+      `?after=${'9'.repeat(17)}`,
+    ])
+      expect((await open(query)).status).toBe(400)
+    for (const body of [{}, { guard: '', ackSeq: 0 }, { guard: 'g', ackSeq: -1 }, { guard: 'g', ackSeq: 0, x: 1 }, 'x'])
+      expect((await lease(mine, body)).status).toBe(400)
+    expect((await lease(mine, { guard: 'g', ackSeq: 10 ** 9 })).status).toBe(409)
+    expect((await lease(mine, { guard: 'x'.repeat(9000), ackSeq: 0 })).status).toBe(400)
+    expect(await (await lease(mine)).json()).toEqual({
+      seq: (await broker.deps().store.read([])).seq,
+      leaseSeconds: 10,
+    })
+  })
+
+  test('ends, and gives no lease, while the store cannot be trusted (P10)', async () => {
+    const { store } = broker.deps()
+    const feed = events(await open('?after=0'))
+    await feed.next()
+    const fresh = store.fresh
+    try {
+      store.fresh = () => false
+      const answer = await fetch(`${broker.issuer}/guard/lease`, {
+        method: 'POST',
+        headers: { 'x-hallpass-verifier': verifier.secret },
+        body: JSON.stringify({ guard: 'g', ackSeq: 0 }),
+      })
+      expect(answer.status).toBe(503)
+      expect((await open('?after=0')).status).toBe(503)
+      for await (const _ of feed);
+    } finally {
+      store.fresh = fresh
+    }
+  })
+})
+
+describe('acknowledged', () => {
+  test('is said once the guard of the package applied a denial, though it renews later (S15)', async () => {
+    const { jti } = await issue()
+    const revocation = unwrap(await revoke(broker.deps(), operator, { kind: 'credential', id: jti, reason: null }))
+    const { seq } = await broker.deps().store.read([])
+    expect(revocation.state).toBe('open')
+    // Twelve seconds of uptime, as far as leases are concerned, come with the movable clock of guard-leases.test.ts.
+    await vi.waitUntil(() => guard.status().position >= seq, { timeout: 3000 })
+    await vi.waitUntil(() => broker.guards().acknowledged('tickets', seq).guards === 1, { timeout: 3000 })
+  })
+})
