@@ -11,6 +11,7 @@ import { initialize } from '../actions/initialize.ts'
 import { makeBearer } from '../actions/make-bearer.ts'
 import type { Context, Deps } from '../actions/ports.ts'
 import { readConfig } from '../config.ts'
+import type { BearerKind } from '../core/model.ts'
 import { createLog } from '../wire/log.ts'
 import { openBroker } from '../wire/open-broker.ts'
 import { type Running, startBroker } from '../wire/start-broker.ts'
@@ -28,6 +29,7 @@ export type SampleBroker = {
   readonly adminToken: string
   ownerToken(email: string): Promise<string>
   verifierToken(tool: string): Promise<string>
+  bearer(kind: 'auditor' | 'publisher', email: string): Promise<string>
   /** The sample's agents by name, each with the private key that was made for it just now. */
   readonly agents: Readonly<Record<string, { readonly keyPath: string }>>
   readonly running: Running
@@ -78,7 +80,7 @@ export async function startSampleBroker(
 
     const running = orStop(await startBroker(config.value, log))
     const { deps } = running.broker
-    const tokenFor = async (kind: 'owner' | 'admin' | 'verifier', subject: string) => {
+    const tokenFor = async (kind: BearerKind, subject: string) => {
       const made = await makeBearer(deps, operator(deps), { kind, subject })
       if (!made.ok) throw new Stop(1, made.error.message)
       return made.value.secret.reveal()
@@ -90,6 +92,7 @@ export async function startSampleBroker(
       adminToken: await tokenFor('admin', 'admin@example.com'),
       ownerToken: (email) => tokenFor('owner', email),
       verifierToken: (tool) => tokenFor('verifier', tool),
+      bearer: tokenFor,
       agents,
       running,
       async close() {
