@@ -35,8 +35,14 @@ const harmlessJson = (value: unknown, indent: number): string =>
       .join(''),
   )
 
-export function createTerminal(process: NodeJS.Process): Terminal {
-  const { stdin, stdout, stderr, env } = process
+type Streams = {
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean }
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean }
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean }
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+export function createTerminal({ stdin, stdout, stderr, env }: Streams): Terminal {
   let asJson = false
   const isPainted = stdout.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
   const paint = (colour: Colour, text: string) =>

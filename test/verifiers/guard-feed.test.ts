@@ -5,6 +5,7 @@ import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { revokeBearer } from '../../src/actions/revoke-bearer.ts'
 import { GUARDS_PER_TOOL } from '../../src/core/limits.ts'
+import { keyOf, NEW_LOCKABLE, type Row, raised } from '../../src/core/model.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
 import { startBroker, type TestBroker, TICKETS } from '../oauth/broker.ts'
 import { operator, unwrap } from '../support/store-on-disk.ts'
@@ -97,6 +98,28 @@ describe('the guard of the package against this feed', () => {
     await diesWithin(other.token, 100)
     expect(await passes(token)).toBe(true)
   })
+
+  test.each(['agent', 'tool', 'installation', 'person'] as const)(
+    'refuses what a raised epoch of its %s made dead before any row of it is marked (S12, STORE rule 4)',
+    async (kind) => {
+      const held = await broker.deps().store.list({ kind: 'grant', where: { agent: 'triage-bot' }, limit: 1 })
+      const first =
+        held.rows[0] ?? (await issue().then(() => broker.deps().store.list({ kind: 'grant', limit: 1 }))).rows[0]!
+      const approved = { ...first, id: 'grt_approved', approval: 'owner', approvers: ['alice@example.com'] } as const
+      await broker.put([{ kind: 'grant', row: approved }])
+      const { token } = await issue('grt_approved')
+      const { store, clock } = broker.deps()
+      const id = { agent: 'triage-bot', tool: 'tickets', installation: 'self', person: 'alice@example.com' }[kind]
+      const row = (await store.read([keyOf(kind, id)])).get(kind, id) ?? { ...NEW_LOCKABLE, id }
+      await broker.put([{ kind, row: raised(row, clock.now(), false) } as Row])
+      await diesWithin(token, 100)
+      // And the same for a guard that comes later, from the rows as they are.
+      await guard.close()
+      guard = startGuard()
+      expect(await guard.ready()).toBe(true)
+      expect(await passes(token)).toBe(false)
+    },
+  )
 
   test('refuses within 100 ms when the agent’s access is gone from the manifests (P3)', async () => {
     const { token } = await issue()
@@ -326,7 +349,7 @@ describe('"revoked" of a tool with guards', () => {
         interval: 10,
       })
       const done = await finishRevocation(own.deps(), first)
-      expect(done.confirmations).toMatchObject([{ tool: 'tickets', how: 'acknowledged by 1 live guards' }])
+      expect(done.confirmations).toMatchObject([{ tool: 'tickets', how: expect.stringContaining('acknowledged') }])
 
       isDeaf = true
       const second = await revokeOne()

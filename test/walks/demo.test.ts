@@ -125,6 +125,11 @@ describe('a step of the demo', () => {
     expect(() => expectShape(z.object({ grant: z.string() }), { error: 'no' }, 'a grant')).toThrow(StepFailed)
   })
 
+  it('shows no token of what came instead (P7)', () => {
+    const came = { access_token: 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln', bearer: 'hp_owner_abc', status: 200 }
+    expect(new StepFailed('a refusal', came).came).toBe('{"access_token":"[secret]","bearer":"[secret]","status":200}')
+  })
+
   it('fails when what it waits for does not come in time', async () => {
     const waited = until(async () => null, { withinMs: 20, expected: 'the tool to refuse', everyMs: 5 })
     await expect(waited).rejects.toThrow('the tool to refuse within 20 ms')

@@ -120,7 +120,7 @@ async function targetOf({ deps }: Edge, caller: AgentCaller, input: ExchangeInpu
   }
   const [tool, ...others] = names
   if (tool === undefined) return noTarget('No tool is named.', 'Send resource, audience or grant_id.')
-  if (false)
+  if (others.some((other) => other !== tool))
     return noTarget('resource, audience and grant_id name different tools.', 'One token is for one tool.')
   return ok({ tool, grant: input.grant })
 }
