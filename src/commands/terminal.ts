@@ -85,8 +85,14 @@ export function createTerminal({ stdin, stdout, stderr, env }: Streams): Termina
         signal?.addEventListener('abort', () => reader.close(), { once: true })
         if (signal?.aborted === true) reader.close()
       })
+      // While it reads, Ctrl-C comes as a key: pass it on as what it means.
+      reader.once('SIGINT', () => process.kill(process.pid, 'SIGINT'))
+      const answered = reader.question(question).then(
+        (text) => text.trim(),
+        () => null,
+      )
       try {
-        return await Promise.race([reader.question(question).then((text) => text.trim()), ended])
+        return await Promise.race([answered, ended])
       } finally {
         reader.close()
       }

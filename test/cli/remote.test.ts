@@ -95,11 +95,15 @@ describe('what it answers', () => {
   })
 
   test('a list is read to its end, and no further than asked', async () => {
+    let calls = 0
     const remote = await serving((request, answer) => {
+      calls += 1
       const after = Number(new URL(request.url ?? '', 'http://x').searchParams.get('after') ?? 0)
       answer.end(JSON.stringify({ items: [after + 1, after + 2], next: after < 8 ? String(after + 2) : null }))
     })
     expect(await remote.all({ path: '/' })).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+    calls = 0
     expect(await remote.all({ path: '/' }, 3)).toEqual([1, 2, 3])
+    expect(calls).toBe(2)
   })
 })
