@@ -28,7 +28,7 @@ test('init, serve, agent new, accept, token, approve, lock, decommission, export
   // Nobody at a terminal accepts nothing (S6); what would be accepted is shown.
   const asked = await run(`init --owner ${OWNER}`)
   expect(asked).toMatchObject({ code: 3, stdout: '' })
-  expect(asked.stderr).toContain('tool tickets at https://tickets.example.com')
+  expect(asked.stderr).toContain('tool tickets at http://127.0.0.1:8430')
   const tool = join(folder.path, 'scopes', 'tools', 'tickets.yaml')
   expect(readFileSync(tool, 'utf8')).toMatch(/^# yaml-language-server: \$schema=\.\.\/\.schema\/tool\.json/)
   // A verifier that asks nobody: what it holds is dead only once it has expired (S15).
