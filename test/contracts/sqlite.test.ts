@@ -16,17 +16,15 @@ import { MIGRATIONS } from '../../src/adapters/store/sqlite/schema.ts'
 import { createStore, openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import { prepareWriter } from '../../src/adapters/store/sqlite/writer.ts'
 import { startWriter, type WriterClient } from '../../src/adapters/store/sqlite/writer-client.ts'
+import { LITTLE_KEPT } from '../support/store-on-disk.ts'
 import { type Opened, type OpenOptions, storeContract } from './store-contract.ts'
 import { committed, member, START, sealed, testClock, tool } from './store-fixtures.ts'
-
-/** Little room kept: a test's disk has other things to do. */
-const SMALL = { reserveBytes: 65_536, intentBytes: 65_536 }
 
 async function open(options: OpenOptions = {}): Promise<Opened> {
   const folder = mkdtempSync(join(tmpdir(), 'store-'))
   const path = join(folder, 'hallpass.db')
   const clock = testClock()
-  const openStore = () => openSqliteStore({ path, clock, ...SMALL, ...options })
+  const openStore = () => openSqliteStore({ path, clock, ...LITTLE_KEPT, ...options })
   let store = await openStore()
   return {
     store,
@@ -65,7 +63,7 @@ describe('SQLite', () => {
   afterEach(() => rmSync(folder, { recursive: true }))
 
   test('its files are readable by their owner alone (P7)', async () => {
-    const store = await openSqliteStore({ path, clock: testClock(), ...SMALL })
+    const store = await openSqliteStore({ path, clock: testClock(), ...LITTLE_KEPT })
     await committed(store)
     for (const file of [path, `${path}-wal`, `${path}.lock`, `${path}.reserve`, `${path}.intents`])
       expect(statSync(file).mode & 0o777).toBe(0o600)
@@ -73,23 +71,23 @@ describe('SQLite', () => {
   })
 
   test('a schema newer than the code is refused (STORE rule 9)', async () => {
-    const store = await openSqliteStore({ path, clock: testClock(), ...SMALL })
+    const store = await openSqliteStore({ path, clock: testClock(), ...LITTLE_KEPT })
     await store.close()
     const outside = new Sqlite(path)
     outside.prepare('insert into migration (number, at) values (?, ?)').run(MIGRATIONS.length + 1, 'later')
     outside.close()
-    await expect(openSqliteStore({ path, clock: testClock(), ...SMALL })).rejects.toThrow(/newer/)
-    await expect(openSqliteStore({ path, clock: testClock(), ...SMALL })).rejects.toThrow(/newer/)
+    await expect(openSqliteStore({ path, clock: testClock(), ...LITTLE_KEPT })).rejects.toThrow(/newer/)
+    await expect(openSqliteStore({ path, clock: testClock(), ...LITTLE_KEPT })).rejects.toThrow(/newer/)
   })
 
   test('a file that is no database is refused and left as it was (P10)', async () => {
     writeFileSync(path, 'not a database, and long enough to be looked at'.repeat(20))
-    await expect(openSqliteStore({ path, clock: testClock(), ...SMALL })).rejects.toThrow()
+    await expect(openSqliteStore({ path, clock: testClock(), ...LITTLE_KEPT })).rejects.toThrow()
     expect(statSync(path).size).toBe(940)
   })
 
   test('a log that is not what memory knows stops the store for good (STORE rule 10)', async () => {
-    const store = await openSqliteStore({ path, clock: testClock(), ...SMALL })
+    const store = await openSqliteStore({ path, clock: testClock(), ...LITTLE_KEPT })
     await committed(store)
     const outside = new Sqlite(path)
     outside.exec('update head set size = 0')
@@ -101,7 +99,7 @@ describe('SQLite', () => {
   })
 
   test('a database that is busy for a moment is waited for without blocking (STORE rule 8)', async () => {
-    const store = await openSqliteStore({ path, clock: testClock(), ...SMALL })
+    const store = await openSqliteStore({ path, clock: testClock(), ...LITTLE_KEPT })
     const outside = new Sqlite(path)
     outside.exec('begin immediate')
     const commit = store.commit(member())
