@@ -21,7 +21,7 @@ export type ClockReset = {
 
 /** `conflict` where the clock is not behind the highest time seen: there is nothing to mend. */
 export async function resetClock(deps: Deps, context: Context): Promise<Result<ClockReset, Problem>> {
-  const done = await transact<ClockReset>(deps, 'narrowing', async (look) => {
+  const done = await transact<ClockReset>(deps, 'normal', async (look) => {
     const refused = await authorize(look, context.caller, 'clock.reset')
     if (refused !== null) return err(refused)
     const installation = await look.row('installation', 'self')

@@ -46,7 +46,8 @@ export async function transact<T>(
 ): Promise<Result<Committed<T>, Problem>> {
   for (let left = ATTEMPTS; left > 0; left--) {
     const versions = new Map<Key, number>()
-    const now = deps.clock.now()
+    // A clock that was set back must not keep anything from being taken away, nor date it before what it takes (S17).
+    const now = lane === 'narrowing' ? Math.max(deps.clock.now(), deps.store.highestTime()) : deps.clock.now()
     let seq = 0
     const read = async (keys: readonly Key[]) => {
       const snapshot = await deps.store.read(keys)

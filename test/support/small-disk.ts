@@ -40,7 +40,7 @@ export function smallDisk(megabytes: number): SmallDisk {
     },
     free: () => rmSync(filler),
     remove() {
-      if (isMounted) execFileSync('umount', ['-l', folder])
+      if (isMounted) execFileSync('/bin/umount', ['-l', folder])
       rmSync(folder, { recursive: true, force: true })
     },
   }
@@ -49,7 +49,7 @@ export function smallDisk(megabytes: number): SmallDisk {
 function mounted(folder: string, megabytes: number): boolean {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return false
   try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder], { stdio: 'ignore' })
+    execFileSync('/bin/mount', ['-t', 'tmpfs', '-o', `size=${megabytes}m`, 'tmpfs', folder], { stdio: 'ignore' })
     return true
   } catch {
     return false

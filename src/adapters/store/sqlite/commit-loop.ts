@@ -264,6 +264,7 @@ export function createCommitLoop(parts: {
     async start() {
       for (const member of intents.read()) denyUntilWritten(member)
       await recover()
+      if (isLow) log?.error({}, 'the disk is nearly full: only taking away is written')
       if (!isFresh || isLow) tend()
     },
     async close() {

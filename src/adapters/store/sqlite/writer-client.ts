@@ -28,7 +28,9 @@ export type WriterClient = {
 }
 
 /** Beside this module, in the form that it has itself: source or built. */
-const THREAD = new URL(import.meta.url.endsWith('.ts') ? './writer-thread.ts' : './writer-thread.js', import.meta.url)
+const THREAD = import.meta.url.endsWith('.ts')
+  ? new URL('./writer-thread.ts', import.meta.url)
+  : new URL('./writer-thread.js', import.meta.url)
 
 type Waiting = (answer: Answer | Error) => void
 type Thread = { readonly worker: Worker; readonly waiting: Waiting[]; readonly ready: Promise<unknown> }
