@@ -28,7 +28,7 @@ export async function finishRevocation(deps: Deps, revocation: Revocation): Prom
 
 /** Marks up to one chunk of dead rows and commits them with the receipt. Null: the store refused; try again later. */
 async function followChunk(deps: Deps, context: Context, revocation: Revocation): Promise<Revocation | null> {
-  const done = await transact<Revocation>(deps, 'narrowing', async (look) => {
+  const done = await transact<Revocation>(deps, 'normal', async (look) => {
     const current = (await look.row('revocation', revocation.id)) ?? revocation
     if (current.rowsFollowed) return ok({ value: current, records: [] })
     const dead = await deadRows(deps, look.now, current)
@@ -87,7 +87,7 @@ async function toConfirm(
 /** What guards acknowledged or time has killed. Null: nothing new. */
 async function confirm(deps: Deps, context: Context, revocation: Revocation): Promise<Revocation | null> {
   if (revocation.state === 'complete' || !revocation.rowsFollowed) return null
-  const done = await transact<Revocation | null>(deps, 'narrowing', async (look) => {
+  const done = await transact<Revocation | null>(deps, 'normal', async (look) => {
     const key = keyOf('revocation', revocation.id)
     const snapshot = await look.read([key])
     const current = snapshot.get('revocation', revocation.id)

@@ -45,7 +45,7 @@ async function shoutIfLate(deps: Deps, revocation: Revocation, shouted: Shouted)
     const key = `${revocation.id} ${tool}`
     if (confirmedAt !== null || now <= deadline || shouted.has(key)) continue
     deps.log.warn({ revocation: revocation.id, tool, deadline: rfc3339(deadline) }, 'a revocation is outstanding')
-    const done = await transact(deps, 'narrowing', async (look) =>
+    const done = await transact(deps, 'normal', async (look) =>
       ok({
         value: null,
         records: [
@@ -70,7 +70,7 @@ async function shoutIfLate(deps: Deps, revocation: Revocation, shouted: Shouted)
 export async function finishDecommission(deps: Deps, revocation: Revocation): Promise<void> {
   const name = revocation.agent
   if (name === null || revocation.state !== 'complete') return
-  await transact(deps, 'narrowing', async (look) => {
+  await transact(deps, 'normal', async (look) => {
     const agent = await look.row('agent', name)
     if (agent?.state !== 'decommissioning') return ok({ value: null, records: [] })
     return ok({

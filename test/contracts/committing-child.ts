@@ -6,7 +6,7 @@ import { committed, sealed, testClock, tool } from './store-fixtures.ts'
 
 const [engine, path] = process.argv.slice(2)
 if (engine !== 'sqlite' || path === undefined) throw new Error('usage: committing-child.ts sqlite PATH')
-const store = await openSqliteStore({ path, clock: testClock() })
+const store = await openSqliteStore({ path, clock: testClock(), reserveBytes: 65_536, intentBytes: 65_536 })
 
 async function commitForEver(lane: number): Promise<never> {
   for (let round = 0; ; round++) {

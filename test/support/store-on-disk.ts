@@ -20,6 +20,9 @@ export function movableClock(start = Date.UTC(2026, 0, 15, 9)): MovableClock {
   }
 }
 
+/** Room kept on the disk: a test's disk has other things to do. Bytes. */
+export const LITTLE_KEPT = { reserveBytes: 65_536, intentBytes: 65_536 }
+
 export type StoreOnDisk = {
   readonly store: Store
   readonly clock: MovableClock
@@ -33,7 +36,7 @@ export async function storeOnDisk(): Promise<StoreOnDisk> {
   const folder = mkdtempSync(join(tmpdir(), 'hallpass-'))
   const path = join(folder, 'hallpass.db')
   const clock = movableClock()
-  const store = await openSqliteStore({ path, clock })
+  const store = await openSqliteStore({ path, clock, ...LITTLE_KEPT })
   return {
     store,
     clock,
