@@ -8,7 +8,7 @@ import { ok } from '../core/result.ts'
 import { allConfirmed, confirmationsOf, verifyingOf } from './confirmations.ts'
 import { CHUNK, type DeadRow, deadRows } from './dead-rows.ts'
 import type { Context, Deps } from './ports.ts'
-import { recordOf, transact } from './transact.ts'
+import { type Look, recordOf, transact } from './transact.ts'
 
 /**
  * Follows the rows and tries to confirm. Answers the receipt as it then stands; whatever is left is retried by the
@@ -42,9 +42,14 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
       counts: counted(current.counts, dead),
       ...(complete ? { state: 'complete', completedAt: look.now } : {}),
     }
+    const end = complete ? await completed(look, context, next) : NOT_YET
     return ok({
       value: next,
-      put: [...dead.map((row) => marked(row, current, look.now)), { kind: 'revocation' as const, row: next }],
+      put: [
+        ...dead.map((row) => marked(row, current, look.now)),
+        { kind: 'revocation' as const, row: next },
+        ...end.put,
+      ],
       records: [
         ...dead.map((row) => recordOfRow(context, look.now, row, current)),
         recordOf(context, look.now, 'rows.followed', subjectOf(current), {
@@ -55,7 +60,7 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
         ...confirmations
           .filter((confirmation) => confirmation.confirmedAt !== null)
           .map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
-        ...(complete ? [completeRecord(context, look.now, next)] : []),
+        ...end.records,
       ],
     })
   })
@@ -107,12 +112,13 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
       confirmations,
       ...(complete ? { state: 'complete', completedAt: look.now } : {}),
     }
+    const end = complete ? await completed(look, context, next) : NOT_YET
     return ok({
       value: next,
-      put: [{ kind: 'revocation' as const, row: next }],
+      put: [{ kind: 'revocation' as const, row: next }, ...end.put],
       records: [
         ...news.map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
-        ...(complete ? [completeRecord(context, look.now, next)] : []),
+        ...end.records,
       ],
     })
   })
@@ -211,8 +217,33 @@ const confirmedRecord = (context: Context, at: Instant, revocation: Revocation, 
     },
   )
 
-const completeRecord = (context: Context, at: Instant, revocation: Revocation): AuditRecord =>
-  recordOf(context, at, 'revocation.complete', subjectOf(revocation), {
+type End = { readonly put: readonly Row[]; readonly records: readonly AuditRecord[] }
+
+const NOT_YET: End = { put: [], records: [] }
+
+/**
+ * What is so once everything is confirmed. An agent is decommissioned in the very commit that completes its receipt
+ * (P6): a complete receipt is not looked at again, so a crash between the two would leave it ending for ever (P9).
+ */
+async function completed(look: Look, context: Context, revocation: Revocation): Promise<End> {
+  const complete = recordOf(context, look.now, 'revocation.complete', subjectOf(revocation), {
     confirmed: revocation.confirmations.length,
-    afterMilliseconds: Math.max(0, at - revocation.at),
+    afterMilliseconds: Math.max(0, look.now - revocation.at),
   })
+  const name = revocation.act === 'decommissioned' ? revocation.agent : null
+  const agent = name === null ? undefined : await look.row('agent', name)
+  if (agent?.state !== 'decommissioning') return { put: [], records: [complete] }
+  return {
+    put: [{ kind: 'agent', row: move('agent', agent, 'decommissioned') }],
+    records: [
+      complete,
+      recordOf(
+        context,
+        look.now,
+        'agent.decommissioned',
+        { agent: agent.id, revocation: revocation.id },
+        { revocation: revocation.id },
+      ),
+    ],
+  }
+}
