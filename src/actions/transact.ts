@@ -42,7 +42,8 @@ export async function transact<T>(
 ): Promise<Result<Committed<T>, Problem>> {
   for (let left = ATTEMPTS; left > 0; left--) {
     const versions = new Map<Key, number>()
-    const now = deps.clock.now()
+    // What takes away works by any clock (S17): by one that went back it is judged and recorded at the highest time seen.
+    const now = lane === 'narrowing' ? Math.max(deps.clock.now(), deps.store.highestTime()) : deps.clock.now()
     let seq = 0
     const read = async (keys: readonly Key[]) => {
       const snapshot = await deps.store.read(keys)
@@ -84,16 +85,25 @@ async function durable(deps: Pick<Deps, 'store'>, member: Member): Promise<Resul
       const outcome = await deps.store.outcomeOf(thrown.commitId).catch(() => 'never' as const)
       if (outcome !== 'never') return ok(outcome)
     } else if (!(thrown instanceof StoreUnavailable)) throw thrown
-    return err(
-      problem('audit_unavailable', 'The audit trail cannot be written, so nothing is issued or changed.', {
-        retryable: true,
-        retryAfterSeconds: 5,
-        hint: 'Try again in a few seconds; tell an admin if it lasts.',
-        detail: thrown.message,
-      }),
-    )
+    return err(auditUnavailable(thrown.message))
   }
 }
+
+/** What whoever wants something is told while the store cannot be written (P1); `detail` is for the trail alone. */
+export const auditUnavailable = (detail: string): Problem =>
+  problem('audit_unavailable', 'The audit trail cannot be written, so nothing is issued or changed.', {
+    retryable: true,
+    retryAfterSeconds: 5,
+    hint: 'Try again in a few seconds; tell an admin if it lasts.',
+    detail,
+  })
+
+/** What whoever wants something is told while the clock is below the highest time seen (S18). */
+export const clockWentBack = (): Problem =>
+  problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
+    retryable: true,
+    hint: 'An operator: mend the clock; the broker goes on once it is past the highest time it has seen.',
+  })
 
 /** Null: what was read moved; look again. */
 function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
@@ -107,10 +117,7 @@ function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
         hint: 'Ask again with request_access.',
       })
     case 'clock':
-      return problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
-        retryable: true,
-        hint: 'An operator: mend the clock; the broker goes on once it is past the highest time it has seen.',
-      })
+      return clockWentBack()
     case 'overloaded':
       return problem('overloaded', 'Too much is waiting to be written.', { retryable: true, retryAfterSeconds: 1 })
   }

@@ -137,6 +137,20 @@ describe('a lock', () => {
     },
   )
 
+  test('is set with the clock an hour back, and no expiry is confirmed by the higher time it is recorded at (S15, S17)', async () => {
+    await h.start(setOf(...tools, bot))
+    const { session, held } = await holding(['alone'])
+    h.disk.clock.advance(3600)
+    unwrap(await lock('tool', 'asks'))
+    h.disk.clock.advance(-3600)
+    expect(await h.credential(session, held[0]!.grant)).toMatchObject({ ok: false, error: { code: 'stale_view' } })
+    const set = unwrap(await lock('agent', 'bot'))
+    expect(presentRevocation(set.revocation, h.disk.clock.now()).status).toBe('revoking')
+    expect((await h.row('credential', held[0]!.jti))?.state).toBe('revoked')
+    h.disk.clock.advance(300 + 60 + 1)
+    expect(await reconcileTargets(h.deps, new Set())).toBe(0)
+  })
+
   test('with --revoke-grants takes the grants too, for good (S12)', async () => {
     await h.start(setOf(...tools, bot))
     const { held } = await holding()
