@@ -8,6 +8,7 @@ import { type Problem, problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { worldFrom, worldKeys } from './load-world.ts'
 import type { Caller, Deps } from './ports.ts'
+import { auditUnavailable } from './transact.ts'
 
 export type Claims = Readonly<Record<string, unknown>>
 
@@ -57,7 +58,7 @@ export async function authenticateSession(
         hint: 'Open a session at the token endpoint with your key.',
       }),
     )
-  if (!deps.store.fresh()) return err(staleView())
+  if (!deps.store.fresh()) return err(auditUnavailable('the store is not fresh'))
   const agent = String(claims.sub)
   const snapshot = await deps.store.read([...worldKeys(agent, null), keyOf('session', claims.sid)])
   const session = snapshot.get('session', claims.sid)
@@ -70,6 +71,7 @@ export async function authenticateSession(
   return refused === null ? ok({ role: 'agent', agent, session: session.id }) : err(refused)
 }
 
+/** What a verifier is told where the broker cannot know whether a credential lives. */
 export const staleView = (): Problem =>
   problem('stale_view', 'The broker cannot be sure of its own state, so it answers nothing.', {
     retryable: true,

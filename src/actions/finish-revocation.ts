@@ -31,7 +31,7 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
   const done = await transact<Revocation>(deps, 'normal', async (look) => {
     const current = (await look.row('revocation', revocation.id)) ?? revocation
     if (current.rowsFollowed) return ok({ value: current, records: [] })
-    const dead = await deadRows(deps, look.now, current)
+    const dead = await deadRows(deps, believed(deps, look.now), current)
     const isLast = dead.length < CHUNK
     const confirmations = isLast ? await toConfirm(deps, current, dead) : []
     const complete = isLast && allConfirmed(confirmations)
@@ -86,7 +86,7 @@ async function toConfirm(
     after = page.next
   } while (after !== null)
   const tools = [...new Set(taken.map((credential) => credential.tool))]
-  return confirmationsOf(taken, await verifyingOf(deps, tools), revocation.at)
+  return confirmationsOf(taken, await verifyingOf(deps, tools), believed(deps, revocation.at))
 }
 
 /** What guards acknowledged or time has killed. Null: nothing new. */
@@ -100,7 +100,7 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
     // The last chunk's commit is the last that guards have to acknowledge: its size of the log is this row's version.
     const seq = current.seq ?? snapshot.versions.get(key) ?? 0
     const confirmations = current.confirmations.map((c) => {
-      const how = c.confirmedAt === null ? howConfirmed(deps, { ...current, seq }, c, look.now) : null
+      const how = c.confirmedAt === null ? howConfirmed(deps, { ...current, seq }, c) : null
       return how === null ? c : { ...c, confirmedAt: look.now, how }
     })
     const news = confirmations.filter((c, i) => c.confirmedAt !== current.confirmations[i]?.confirmedAt)
@@ -125,18 +125,17 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
   return done.ok ? done.value.value : null
 }
 
-function howConfirmed(
-  deps: Deps,
-  revocation: Revocation & { seq: number },
-  of: Confirmation,
-  now: Instant,
-): string | null {
+function howConfirmed(deps: Deps, revocation: Revocation & { seq: number }, of: Confirmation): string | null {
   if (of.verifiedBy === 'asks') return 'every check asks the broker'
-  if (deps.expiry.passed(revocation.id, revocation.at, of.deadAt, now)) return 'expired everywhere, leeway included'
+  if (deps.expiry.passed(revocation.id, believed(deps, revocation.at), of.deadAt, deps.clock.now()))
+    return 'expired everywhere, leeway included'
   if (of.verifiedBy === 'alone') return null
   const { all, guards } = deps.guards.acknowledged(of.tool, revocation.seq)
   return all ? acknowledgedBy(guards) : null
 }
+
+/** A commit may be stamped with the highest time seen, above a clock that went back: by that nothing has expired (S15). */
+const believed = (deps: Deps, at: Instant): Instant => Math.min(at, deps.clock.now())
 
 const acknowledgedBy = (guards: number): string =>
   guards === 0

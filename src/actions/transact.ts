@@ -46,7 +46,7 @@ export async function transact<T>(
 ): Promise<Result<Committed<T>, Problem>> {
   for (let left = ATTEMPTS; left > 0; left--) {
     const versions = new Map<Key, number>()
-    // A clock that was set back must not keep anything from being taken away, nor date it before what it takes (S17).
+    // What takes away works by any clock (S17): by one that went back it is judged and recorded at the highest time seen.
     const now = lane === 'narrowing' ? Math.max(deps.clock.now(), deps.store.highestTime()) : deps.clock.now()
     let seq = 0
     const read = async (keys: readonly Key[]) => {
@@ -58,7 +58,7 @@ export async function transact<T>(
     const row = async <K extends Kind>(kind: K, id: string) => (await read([`${kind}/${id}`])).get(kind, id)
 
     const judged = await attempt({ now, read, row }).catch((thrown: unknown) => {
-      if (thrown instanceof StoreUnavailable) return err(unavailable(thrown))
+      if (thrown instanceof StoreUnavailable) return err(auditUnavailable(thrown.message))
       throw thrown
     })
     if (!judged.ok) return judged
@@ -99,7 +99,7 @@ async function durable(deps: Pick<Deps, 'store'>, member: Member): Promise<Resul
         // It is known not to be there, and whoever knows that can write again.
         if (outcome === 'never' && left > 1) continue
       } else if (!(thrown instanceof StoreUnavailable)) throw thrown
-      return err(member.lane === 'narrowing' ? await insisted(deps, member, thrown) : unavailable(thrown))
+      return err(member.lane === 'narrowing' ? await insisted(deps, member, thrown) : auditUnavailable(thrown.message))
     }
   }
 }
@@ -116,12 +116,20 @@ async function insisted(deps: Pick<Deps, 'store'>, member: Member, thrown: Error
   })
 }
 
-const unavailable = (thrown: Error): Problem =>
+/** What whoever wants something is told while the store cannot be written (P1); `detail` is for the trail alone. */
+export const auditUnavailable = (detail: string): Problem =>
   problem('audit_unavailable', 'The audit trail cannot be written, so nothing is issued or changed.', {
     retryable: true,
     retryAfterSeconds: 5,
     hint: 'Try again in a few seconds; tell an admin if it lasts.',
-    detail: thrown.message,
+    detail,
+  })
+
+/** What whoever wants something is told while the clock is below the highest time seen (S18). */
+export const clockWentBack = (): Problem =>
+  problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
+    retryable: true,
+    hint: 'An operator: mend the clock; the broker goes on once it is past the highest time it has seen.',
   })
 
 /** Null: what was read moved; look again. */
@@ -136,10 +144,7 @@ function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
         hint: 'Ask again with request_access.',
       })
     case 'clock':
-      return problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
-        retryable: true,
-        hint: 'An operator: mend the clock; the broker goes on once it is past the highest time it has seen.',
-      })
+      return clockWentBack()
     case 'overloaded':
       return problem('overloaded', 'Too much is waiting to be written.', { retryable: true, retryAfterSeconds: 1 })
   }

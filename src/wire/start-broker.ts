@@ -97,11 +97,11 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     await manifests.stopped
   }
   try {
-    doors.push(await listen(everyone, config.tls, { port: config.port, host: config.host }))
+    // The socket first: whoever sees the port answer may speak to both.
     rmSync(broker.folder.socket, { force: true })
-    const socket = await listen(operator, null, { path: broker.folder.socket })
-    doors.push(socket)
+    doors.push(await listen(operator, null, { path: broker.folder.socket }))
     chmodSync(broker.folder.socket, 0o600)
+    doors.push(await listen(everyone, config.tls, { port: config.port, host: config.host }))
   } catch (thrown) {
     await closeAll()
     await broker.close()

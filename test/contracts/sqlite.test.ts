@@ -1,6 +1,6 @@
 // The store's contract on SQLite, and what is true of this engine alone.
 
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
@@ -110,6 +110,25 @@ describe('SQLite', () => {
     expect((await commit).ok).toBe(true)
     await store.close()
   })
+
+  test.each(['hallpass.db', 'hallpass.db-wal'])(
+    'a commit into a %s that no restart finds is not one; put back, the store goes on (P1, P10)',
+    async (name) => {
+      const store = await openSqliteStore({ path, clock: testClock() })
+      await committed(store)
+      const file = join(folder, name)
+      renameSync(file, `${file}.away`)
+      await expect(store.commit(member())).rejects.toThrow(StoreInDoubt)
+      expect(store.fresh()).toBe(false)
+      await expect(store.commit(member())).rejects.toThrow(StoreUnavailable)
+      copyFileSync(`${file}.away`, file)
+      await expect(store.commit(member())).rejects.toThrow(StoreUnavailable)
+      renameSync(`${file}.away`, file)
+      await committed(store)
+      expect(store.fresh()).toBe(true)
+      await store.close()
+    },
+  )
 
   test('a full disk in the middle of a group leaves nothing of it (STORE 2)', () => {
     const held = holdStore(path, new Date(START))

@@ -316,6 +316,9 @@ describe('introspection', () => {
       store.fresh = () => false
       const answer = await broker.introspect(secret, token)
       expect(answer).toMatchObject({ status: 503, body: { error: 'temporarily_unavailable', code: 'stale_view' } })
+      const minted = await broker.exchange(session, { resource: 'http://127.0.0.1:8432' })
+      expect(minted.status).toBe(503)
+      expect(await minted.json()).toMatchObject({ error: 'temporarily_unavailable', code: 'audit_unavailable' })
     } finally {
       store.fresh = fresh
     }

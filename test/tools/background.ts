@@ -8,6 +8,12 @@ import { setTimeout as wait } from 'node:timers/promises'
 export type Background = {
   /** The end of what it wrote, for error messages. */
   output(): string
+  /** True once it ended, by whoever's hand. */
+  isOver(): boolean
+  /** Resolves then. */
+  readonly ended: Promise<void>
+  /** To it and all that it started, such as SIGSTOP. */
+  signal(name: NodeJS.Signals): void
   stop(): Promise<void>
   /** `kill -9`, and waits for the end. */
   kill(): Promise<void>
@@ -56,7 +62,9 @@ export async function startInBackground(
     stream.on('data', (chunk: Buffer) => {
       written = (written + chunk.toString()).slice(-KEPT_OUTPUT)
     })
-  const ended = once(child, 'exit').finally(() => running.delete(child))
+  const ended = once(child, 'exit').then(() => {
+    running.delete(child)
+  })
   const isOver = () => child.exitCode !== null || child.signalCode !== null
   const stop = async () => {
     if (isOver()) return
@@ -79,7 +87,7 @@ export async function startInBackground(
     signal(child, 'SIGKILL')
     await ended
   }
-  return { output: () => written, stop, kill }
+  return { output: () => written, isOver, ended, signal: (name) => signal(child, name), stop, kill }
 }
 
 /** A loopback port that nothing listens on at the moment. */

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { type Background, startInBackground } from './background.ts'
 
@@ -10,10 +10,19 @@ type BrokerProcess = {
   readonly issuer: string
   /** Runs a command of the command line in the broker's folder, as its operator; its standard output. */
   hallpass(...args: string[]): Promise<string>
-  start(): Promise<void>
+  start(launch?: Launch): Promise<Background>
   stop(): Promise<void>
   /** `kill -9`. */
   kill(): Promise<void>
+}
+
+/** How it is started, other than an operator would. */
+export type Launch = {
+  /** Modules that it runs first: they bend the world around it. */
+  readonly preload?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** The command that starts it, such as `prlimit`. */
+  readonly within?: readonly string[]
 }
 
 export type Initialised = BrokerProcess & { readonly ownerToken: string; readonly adminToken: string }
@@ -43,12 +52,15 @@ export async function initialiseBroker(folder: string, port: number, owner: stri
     hallpass,
     ownerToken: bearerIn(printed, 'owner'),
     adminToken: bearerIn(printed, 'admin'),
-    async start() {
-      broker = await startInBackground(process.execPath, [CLI, 'serve'], {
+    async start({ preload = [], env: more = {}, within = [] } = {}) {
+      const imports = preload.flatMap((path) => ['--import', pathToFileURL(path).href])
+      const [command = '', ...args] = [...within, process.execPath, ...imports, CLI, 'serve']
+      broker = await startInBackground(command, args, {
         cwd: folder,
-        env,
+        env: { ...env, ...more },
         ready: async () => (await fetch(`${issuer}/readyz`)).ok,
       })
+      return broker
     },
     async stop() {
       await broker?.stop()

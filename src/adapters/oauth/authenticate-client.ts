@@ -2,11 +2,12 @@
 // come before signatures (S17).
 
 import type { Context } from 'hono'
-import { staleView } from '../../actions/authenticate-session.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import type { Proof } from '../../actions/open-session.ts'
 import { rawHeader } from '../../actions/raw-header.ts'
+import { auditUnavailable, clockWentBack } from '../../actions/transact.ts'
 import { judgeInstallation } from '../../core/judge.ts'
+import { CLOCK_SKEW_SECONDS } from '../../core/limits.ts'
 import { keyOf } from '../../core/model.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -63,6 +64,8 @@ async function proofOf(
 ): Promise<Result<Proof, Refused>> {
   const { deps, limiters } = edge
   const now = deps.clock.now()
+  // Before the assertion is read: by a clock that went back an honest one seems to live too long.
+  if (now < deps.store.highestTime() - CLOCK_SKEW_SECONDS * 1000) return err({ problem: clockWentBack() })
   const claimed = readAssertion(assertion, { issuer: deps.settings.issuer, now, clientId })
   if (!claimed.ok) return err(stranger(edge, c, claimed.error))
   const { agent, jti, expiresAt, kid } = claimed.value
@@ -72,7 +75,7 @@ async function proofOf(
     edge.refusals.stranger('rate_limited')
     return err({ problem: limited })
   }
-  if (!deps.store.fresh()) return err({ problem: staleView() })
+  if (!deps.store.fresh()) return err({ problem: auditUnavailable('the store is not fresh') })
   const snapshot = await deps.store.read(['installation/self', keyOf('slice', sliceId.agent(agent))])
   const installation = snapshot.get('installation', 'self') ?? null
   if (installation === null || installation.initializedAt === null) {

@@ -6,6 +6,7 @@ import type { Outcome } from '../../../actions/ports.ts'
 import type { Instant, Key, Kind, Seq } from '../../../core/model.ts'
 import type { Prepared } from '../prepare.ts'
 import { columnsOf, KINDS } from '../rows.ts'
+import { watchInPlace } from './in-place.ts'
 
 export type Group = {
   readonly members: readonly Prepared[]
@@ -18,7 +19,7 @@ export type GroupResult =
   | { readonly ok: true; readonly outcomes: readonly Outcome[] }
   /**
    * busy: nothing was tried. full: no room, nothing was written. failed: nothing was written. in doubt: the COMMIT itself
-   * failed. differs: see `size`.
+   * failed, or went where no restart looks. differs: see `size`.
    */
   | { readonly ok: false; readonly why: 'busy' | 'full' | 'failed' | 'in doubt' | 'differs'; readonly error: string }
 
@@ -57,6 +58,9 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
     db.prepare<[string], { version: number }>(`select version from "${kind}" where id = ?`),
   )
   const puts = byKind((kind) => db.prepare(putSql(kind)))
+  // What was read has opened the log that is written ahead.
+  lockHead.get()
+  const displaced = watchInPlace(db.name)
 
   /** Why this member cannot be, or null. */
   function refusal(member: Prepared, time: Instant, now: Instant, known: Map<Key, number>): Outcome | null {
@@ -144,7 +148,8 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
       if (size !== head.size && moveHead.run(size, time, head.size).changes !== 1) throw new Error('the head moved')
       isCommitting = true
       commit.run()
-      return { ok: true, outcomes }
+      const error = displaced()
+      return error === null ? { ok: true, outcomes } : { ok: false, why: 'in doubt', error }
     } catch (thrown) {
       const isUndone = undo()
       const code = thrown instanceof Sqlite.SqliteError ? thrown.code : ''
@@ -164,7 +169,7 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
       empty.run()
       touchHead.run()
       commit.run()
-      return null
+      return displaced()
     } catch (thrown) {
       undo()
       return thrown instanceof Error ? thrown.message : String(thrown)

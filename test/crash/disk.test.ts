@@ -1,0 +1,189 @@
+// The disk fills up, turns read-only, or goes away under the broker while agents mint: it issues nothing that the trail
+// does not hold, says so, and goes on by itself once it can (P1, P9, P10).
+
+import { execFileSync } from 'node:child_process'
+import { readFileSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Background } from '../tools/background.ts'
+import { type Answered, callApi, exchange, expectDone, idOf, openSession } from '../tools/people-and-agents.ts'
+import { fill, makeRoom, mountSmallDisk, setReadOnly, unmount } from './disk.ts'
+import { names, openStage, SOON, type Stage } from './stage.ts'
+
+const AGENTS = names('minter', 3)
+const MEGABYTES = 8
+
+let stage: Stage
+let running: Background
+let undo: (() => void)[] = []
+afterEach(async () => {
+  await stage.broker.kill()
+  for (const step of undo.splice(0).reverse()) step()
+  await stage.close()
+})
+
+async function open(prepare?: (data: string) => void): Promise<void> {
+  undo = []
+  stage = await openStage({ agents: AGENTS, access: 'approval: none', ...(prepare === undefined ? {} : { prepare }) })
+  running = await stage.broker.start()
+}
+
+const onSmallDisk = () =>
+  open((data) => {
+    mountSmallDisk(data, MEGABYTES)
+    undo.push(() => unmount(data))
+  })
+
+type Client = { readonly session: string; readonly grant: string }
+
+async function clientOf(name: string): Promise<Client> {
+  const session = await openSession(stage.broker.issuer, stage.agent(name))
+  const body = { tool: 'desk', scopes: ['desk:read'], reason: 'INC-4711' }
+  return { session, grant: idOf((await expectDone(callApi(stage.broker.issuer, session, '/requests', body))).grant) }
+}
+
+/** What the mint was answered; a token is on the ledger from here on. */
+async function mint({ session, grant }: Client): Promise<Answered> {
+  const answer = stage.ledger.noted(await exchange(stage.broker.issuer, session, grant))
+  if (typeof answer.body.access_token === 'string') stage.ledger.received(answer.body.access_token)
+  return answer
+}
+
+/** Mints at all agents until each was refused. */
+async function mintUntilRefused(clients: readonly Client[], breakIt: () => void): Promise<readonly Answered[]> {
+  let isBroken = false
+  const minting = clients.map(async (client) => {
+    const until = performance.now() + 20_000
+    while (performance.now() < until) {
+      const wasBroken = isBroken
+      const answer = await mint(client)
+      if (wasBroken && answer.status !== 200) return answer
+      expect(answer.status === 200 || isBroken).toBe(true)
+    }
+    throw new Error('it went on minting')
+  })
+  await expect.poll(() => stage.ledger.tokens.length, SOON).toBeGreaterThan(clients.length * 3)
+  breakIt()
+  isBroken = true
+  return Promise.all(minting)
+}
+
+/** Nothing leaves while it lasts, every refusal says why and that trying again helps, and the probes say so. */
+async function expectNothingIssued(clients: readonly Client[], refused: readonly Answered[]): Promise<void> {
+  for (const { status, body } of refused) {
+    expect(status).toBe(503)
+    expect(JSON.stringify(body)).toMatch(/audit_unavailable|audit trail cannot be written/)
+  }
+  const before = stage.ledger.tokens.length
+  for (let i = 0; i < 5; i++) for (const client of clients) expect((await mint(client)).status).toBe(503)
+  await expect(openSession(stage.broker.issuer, stage.agent(AGENTS[0]!))).rejects.toThrow(/503/)
+  expect(stage.ledger.tokens.length).toBe(before)
+  expect((await fetch(`${stage.broker.issuer}/readyz`)).status).toBe(503)
+  expect(running.output()).toContain('the store could not be written')
+}
+
+/** The same process mints again, nobody having helped it, and agrees with every client. */
+async function expectRecovered(clients: readonly Client[]): Promise<void> {
+  await expect.poll(async () => (await mint(clients[0]!)).status, SOON).toBe(200)
+  expect(running.isOver()).toBe(false)
+  await stage.ledger.audit()
+  await expectWhole()
+}
+
+/** After kill -9 and a restart too, and a revocation works. */
+async function expectWhole(): Promise<void> {
+  await stage.broker.kill()
+  running = await stage.broker.start()
+  await stage.ledger.audit()
+  const { claims, token } = stage.ledger.tokens.at(-1)!
+  const path = `/credentials/${claims.jti}/revoke`
+  stage.ledger.taken('credential', claims.jti, await callApi(stage.broker.issuer, stage.broker.adminToken, path, {}))
+  expect(await stage.isActive(token)).toBe(false)
+  await stage.ledger.audit()
+}
+
+/** Starts that must fail, and what they said. */
+async function startRefused(): Promise<string> {
+  const said = await stage.broker.start().then(
+    () => 'it started',
+    (thrown: unknown) => String(thrown),
+  )
+  expect(said).not.toBe('it started')
+  return said.slice(said.indexOf('\n') + 1)
+}
+
+describe('a full disk', () => {
+  test('issues nothing, says so, and goes on by itself once there is room (P1, P10)', async () => {
+    await onSmallDisk()
+    const clients = await Promise.all(AGENTS.map(clientOf))
+    await expectNothingIssued(clients, await mintUntilRefused(clients, () => fill(stage.data)))
+    makeRoom(stage.data)
+    await expectRecovered(clients)
+  })
+
+  test('killed and restarted while it is full, it issues nothing, and goes on once there is room (P9, P10)', async () => {
+    await onSmallDisk()
+    const clients = await Promise.all(AGENTS.map(clientOf))
+    await mintUntilRefused(clients, () => fill(stage.data))
+    await stage.broker.kill()
+    fill(stage.data)
+    const started = await stage.broker.start().catch((thrown: unknown) => String(thrown))
+    if (typeof started === 'string') expect(started).toMatch(/full|space|room/i)
+    else for (const client of clients) expect((await mint(client).catch(() => null))?.status).not.toBe(200)
+    await stage.broker.kill()
+    makeRoom(stage.data)
+    running = await stage.broker.start()
+    await expectRecovered(clients)
+  })
+})
+
+describe('a read-only disk', () => {
+  test('a database that can no longer be written: issues nothing and goes on once it can (P1, P10)', async () => {
+    await open()
+    const files = ['hallpass.db', 'hallpass.db-wal'].map((name) => join(stage.data, name))
+    const lock = (flag: string) => execFileSync('chattr', [flag, ...files])
+    const clients = await Promise.all(AGENTS.map(clientOf))
+    undo.push(() => lock('-i'))
+    const refused = await mintUntilRefused(clients, () => lock('+i'))
+    await expectNothingIssued(clients, refused)
+    lock('-i')
+    await expectRecovered(clients)
+  })
+
+  test('a start on a read-only filesystem says what is wrong, and succeeds once it is writable (P10)', async () => {
+    await onSmallDisk()
+    const clients = await Promise.all(AGENTS.map(clientOf))
+    await mint(clients[0]!)
+    await stage.broker.kill()
+    setReadOnly(stage.data, true)
+    expect(await startRefused()).toMatch(/read-?only|cannot be written/i)
+    setReadOnly(stage.data, false)
+    running = await stage.broker.start()
+    await expectRecovered(clients)
+  })
+})
+
+describe('a data folder that went away under the broker', () => {
+  test('renamed: nothing is issued into a folder that no restart finds; put back, it goes on (P1, P9, P10)', async () => {
+    await open()
+    const clients = await Promise.all(AGENTS.map(clientOf))
+    const refused = await mintUntilRefused(clients, () => renameSync(stage.data, `${stage.data}-away`))
+    await expectNothingIssued(clients, refused)
+    renameSync(`${stage.data}-away`, stage.data)
+    await expectRecovered(clients)
+  })
+
+  test('deleted: nothing is issued any more, it says what to do, and what a restart makes grants nothing (P1, P10, S6)', async () => {
+    await open()
+    const clients = await Promise.all(AGENTS.map(clientOf))
+    const refused = await mintUntilRefused(clients, () => rmSync(stage.data, { recursive: true }))
+    await expectNothingIssued(clients, refused)
+    expect(running.output()).toMatch(/put it back/)
+    await stage.broker.kill()
+    running = await stage.broker.start()
+    for (const { token } of stage.ledger.tokens.slice(0, 5)) expect(await stage.isActive(token)).not.toBe(true)
+    expect((await mint(clients[0]!)).status).not.toBe(200)
+    await expect(openSession(stage.broker.issuer, stage.agent(AGENTS[0]!))).rejects.toThrow(/refused/)
+    expect(readFileSync(join(stage.data, 'hallpass.db')).length).toBeGreaterThan(0)
+  })
+})

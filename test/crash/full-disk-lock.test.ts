@@ -1,0 +1,72 @@
+// The kill switch on a full disk: a lock is in force at once and says how durable it is, a restart honours it, and
+// lifting the pressure brings nothing back (S17).
+
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { callApi, exchange, type Held, obtainCredential } from '../tools/people-and-agents.ts'
+import { fill, makeRoom, mountSmallDisk, unmount } from './disk.ts'
+import { openStage, SOON, type Stage } from './stage.ts'
+
+let stage: Stage
+let held: Held
+beforeEach(async () => {
+  stage = await openStage({ agents: ['worker', 'other'], prepare: (data) => mountSmallDisk(data, 16) })
+  await stage.broker.start()
+  held = await obtain('worker')
+  fill(stage.data)
+  await expect.poll(async () => (await mint()).status, SOON).toBe(503)
+})
+afterEach(async () => {
+  await stage.broker.kill()
+  unmount(stage.data)
+  await stage.close()
+})
+
+async function obtain(name: string): Promise<Held> {
+  const { broker, ledger } = stage
+  const ask = { tool: 'desk', scopes: ['desk:read'] }
+  const obtained = await obtainCredential(broker.issuer, stage.agent(name), broker.ownerToken, ask)
+  ledger.received(obtained.token)
+  return obtained
+}
+
+async function mint() {
+  const answer = await exchange(stage.broker.issuer, held.sessionToken, held.grant)
+  if (typeof answer.body.access_token === 'string') stage.ledger.received(answer.body.access_token)
+  return answer
+}
+
+/** Set, or in force here and not yet durable: the answer says which. */
+async function lock(): Promise<void> {
+  const before = stage.ledger.heldBy('worker')
+  const body = { kind: 'agent', name: 'worker', reason: 'incident' }
+  const answer = await callApi(stage.broker.issuer, stage.broker.adminToken, '/locks', body)
+  expect(answer.status === 201 || JSON.stringify(answer.body).includes('in force here')).toBe(true)
+  stage.ledger.takenTogether(before, answer.status === 201 ? answer : { status: 503, body: {} })
+  expect(await stage.isActive(held.token)).not.toBe(true)
+  expect((await mint()).status).not.toBe(200)
+}
+
+const standing = async () => {
+  const { body } = await callApi(stage.broker.issuer, stage.broker.adminToken, '/locks')
+  return Array.isArray(body.items) ? body.items.length : 0
+}
+
+test('a lock works on a full disk, and stands once there is room (S17)', async () => {
+  await lock()
+  makeRoom(stage.data)
+  await expect.poll(() => stage.isActive(held.token), SOON).toBe(false)
+  await expect.poll(standing, SOON).toBe(1)
+  await expect(obtain('worker')).rejects.toThrow(/lock/)
+  await obtain('other')
+  await stage.ledger.audit()
+})
+
+test('a lock set on a full disk is honoured by the start that follows a kill -9 (S17, P9)', async () => {
+  await lock()
+  await stage.broker.kill()
+  makeRoom(stage.data)
+  await stage.broker.start()
+  expect(await stage.isActive(held.token)).toBe(false)
+  expect(await standing()).toBe(1)
+  await stage.ledger.audit()
+})

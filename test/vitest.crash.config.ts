@@ -1,0 +1,11 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    include: ['test/crash/{walks,random,disk,clock,stall,descriptors}.test.ts'],
+    testTimeout: 900_000,
+    hookTimeout: 120_000,
+    fileParallelism: false,
+  },
+})
