@@ -12,7 +12,7 @@ export function brokenWorldContract(on: Contract): void {
   describe('a broken world', () => {
     test('a failed write refuses the whole group, ends freshness, and mends by itself (P10)', async () => {
       await committed(on.store, { put: [tool('a')] })
-      const heal = on.opened.breakWrites()
+      const heal = await on.opened.breakWrites()
       const results = await Promise.allSettled(
         [1, 2, 3].map((epoch) => on.store.commit(member({ id: `cmt_b${epoch}`, put: [tool(`b${epoch}`)] }))),
       )
@@ -26,16 +26,16 @@ export function brokenWorldContract(on: Contract): void {
           ['tool/b1', 0],
         ]),
       )
-      heal()
+      await heal()
       await expect.poll(() => on.store.fresh(), { timeout: 5_000, interval: 20 }).toBe(true)
       expect(await on.store.outcomeOf('cmt_b1')).toBe('never')
       expect(await committed(on.store, { put: [tool('b1')] })).toMatchObject({ first: 1, last: 1 })
     })
 
     test('the next commit after the disk is well again finds out by itself (P10)', async () => {
-      const heal = on.opened.breakWrites()
+      const heal = await on.opened.breakWrites()
       await expect(on.store.commit(member())).rejects.toThrow(StoreUnavailable)
-      heal()
+      await heal()
       expect((await on.store.commit(member())).ok).toBe(true)
       expect(on.store.fresh()).toBe(true)
     })
