@@ -26,7 +26,10 @@ export type Config = {
   readonly dataPath: string
   readonly scopesPath: string
   readonly scopesMode: 'watch' | 'push'
-  readonly database: { readonly engine: 'sqlite'; readonly path: string }
+  readonly database:
+    | { readonly engine: 'sqlite'; readonly path: string }
+    /** The address may hold a password. */
+    | { readonly engine: 'postgres'; readonly url: Secret }
   readonly kek: KekSource
   /** Folder for `file:` references of manifests (S5). */
   readonly secretsPath: string | null
@@ -164,8 +167,10 @@ export function readConfig(
     dataPath,
     scopesPath: read('scopes', resolve(cwd, 'scopes'), path),
     scopesMode: read<Config['scopesMode']>('scopesMode', 'watch', (text) => oneOf(text, ['watch', 'push'])),
-    database: read('database', { engine: 'sqlite', path: resolve(dataPath, 'hallpass.db') }, (text) =>
-      parseDatabase(text, cwd),
+    database: read<Config['database']>(
+      'database',
+      { engine: 'sqlite', path: resolve(dataPath, 'hallpass.db') },
+      (text) => parseDatabase(text, cwd),
     ),
     kek,
     secretsPath,
@@ -216,11 +221,17 @@ function parseHosts(text: string): Result<string[], string> {
 }
 
 function parseDatabase(text: string, cwd: string): Result<Config['database'], string> {
-  // The address may carry a password: it is never repeated.
-  if (/^postgres(ql)?:/i.test(text))
-    return err('asks for PostgreSQL, which this version does not have yet: use sqlite:path')
+  if (/^postgres(ql)?:/i.test(text)) {
+    // The address may carry a password: it is never repeated.
+    const url = URL.canParse(text) ? new URL(text) : null
+    if (url === null || url.pathname.length < 2 || url.hash !== '') {
+      return err('must be postgres://user:password@host:port/database; what is special in a password is %-encoded')
+    }
+    return ok({ engine: 'postgres', url: new Secret(text) })
+  }
   const path = /^sqlite:(?!\/\/)(.+)$/s.exec(text)?.[1]
-  if (path === undefined || path.includes('\0')) return err('must be sqlite: and the path of a file')
+  if (path === undefined || path.includes('\0'))
+    return err('must be sqlite: and the path of a file, or the address of a database: postgres://…')
   if (path === ':memory:' || path.startsWith('file:'))
     return err('must be a plain file: what is in memory forgets what was revoked')
   return ok({ engine: 'sqlite', path: resolve(cwd, path) })

@@ -28,7 +28,10 @@ export async function revokeBearer(
     const bearer = await look.row('bearer', input.id)
     if (bearer === undefined) {
       return err(
-        problem('invalid_request', 'There is no such token.', { missing: true, hint: 'See `hallpass token-list` for their ids.' }),
+        problem('invalid_request', 'There is no such token.', {
+          missing: true,
+          hint: 'See `hallpass token-list` for their ids.',
+        }),
       )
     }
     if (bearer.revokedAt !== null) return ok({ value: bearer, records: [] })

@@ -23,7 +23,7 @@ import { follow } from './follower.ts'
 import { createMemory } from './memory.ts'
 import { createReader } from './reader.ts'
 import { migrate } from './schema.ts'
-import { checkServer } from './server.ts'
+import { checkServer, hold } from './server.ts'
 import { createUpkeep } from './upkeep.ts'
 import { createWriter } from './writer.ts'
 
@@ -33,6 +33,8 @@ export type PostgresStoreOptions = {
   readonly clock: Clock
   /** Where all tables are; made where there is none. */
   readonly schema?: string
+  /** Nobody else may have it open with this; what only one process at a time may do can rely on it. */
+  readonly exclusive?: boolean
   /** How far below the highest time seen a commit's clock may be. */
   readonly skewMs?: number
   readonly log?: Log
@@ -60,7 +62,7 @@ type Flight = Waiting & {
 
 /**
  * Opens the store, and makes it where there is none. Several may be open over one database.
- * @throws StoreUnavailable where the database cannot be reached or does not keep what it commits; Error where its
+ * @throws StoreUnavailable where the database cannot be reached, does not keep what it commits, or is held; Error where its
  * schema is newer than this code; TypeError where `url` is no address.
  */
 export async function openPostgresStore(
@@ -75,23 +77,28 @@ export async function openPostgresStore(
   const lines = {
     writer: connections.line('writer', { onConnect: checkServer }),
     doorbell: connections.line('doorbell', {
-      onConnect: async (query) => void (await query({ text: `listen "${channel}"` })),
+      onConnect: async (query) => {
+        if (options.exclusive) await hold(query, schema)
+        await query({ text: `listen "${channel}"` })
+      },
       onNotification: (from) => onRing(from),
     }),
     upkeep: connections.line('upkeep'),
     readers: connections.readers(options.maxReaders ?? 8),
   }
   try {
-    await lines.writer.query({ text: 'select 1' })
+    for (const line of [lines.writer, lines.doorbell]) await line.query({ text: 'select 1' })
     await migrate(lines.upkeep.query, schema, new Date(options.clock.now()))
     return await createStore(options, channel, lines, (ring) => {
       onRing = ring
     })
   } catch (thrown) {
     await closeAll(lines)
-    throw thrown instanceof QueryError ? new StoreUnavailable(`PostgreSQL: ${thrown.message}`) : thrown
+    throw thrown instanceof QueryError ? unavailable(thrown) : thrown
   }
 }
+
+const unavailable = ({ message }: QueryError) => new StoreUnavailable(`PostgreSQL: ${message}`)
 
 type Lines = {
   readonly writer: Line
@@ -270,7 +277,7 @@ async function createStore(
     try {
       return await work()
     } catch (thrown) {
-      if (thrown instanceof QueryError) throw new StoreUnavailable(`PostgreSQL: ${thrown.message}`)
+      if (thrown instanceof QueryError) throw unavailable(thrown)
       throw thrown
     }
   }

@@ -1,5 +1,7 @@
-// What a server must be, asked on every new connection that writes: after a failover it may be another one.
+// What a server must be, asked on every new connection that writes, since after a failover it may be another one; and
+// who may have it.
 
+import { setTimeout as wait } from 'node:timers/promises'
 import type { Query } from './connections.ts'
 
 const OLDEST = 150_000
@@ -32,4 +34,23 @@ function faultOf({ version, encoding, fsync, synchronous, standby }: Server): st
   }
   if (encoding !== 'UTF8') return `the database is encoded in ${encoding}: make one with encoding UTF8`
   return null
+}
+
+const HOLD_TRIES = 20
+const HOLD_RETRY_MS = 100
+
+/**
+ * Takes this schema for as long as the connection lives; a holder that died is waited for. The lock keeps apart those
+ * who ask for it; what they write is kept in order by the head row alone.
+ */
+export async function hold(query: Query, schema: string): Promise<void> {
+  for (let left = HOLD_TRIES; left > 0; left--) {
+    const [row] = await query<{ held: boolean }>({
+      text: 'select pg_try_advisory_lock(1214344561, hashtext($1)) as held',
+      values: [schema],
+    })
+    if (row?.held) return
+    await wait(HOLD_RETRY_MS)
+  }
+  throw new Error('The store is held by another process. Speak to that one, or stop it first.')
 }
