@@ -8,7 +8,11 @@ import { tellHowToTry } from './demo/try-it.ts'
 import { walk } from './demo/walk.ts'
 
 const { values } = parseArgs({ options: { keep: { type: 'boolean', default: false } } })
-const narrator = createNarrator(process.stdout, process.env)
+let interrupted = false
+const narrator = createNarrator(
+  { isTTY: process.stdout.isTTY, write: (text) => interrupted || process.stdout.write(text) },
+  process.env,
+)
 
 /** So that whoever watches can read along, milliseconds; a script is not kept waiting. */
 const BEAT_MS = process.stdout.isTTY ? 600 : 0
@@ -16,7 +20,13 @@ const BEAT_MS = process.stdout.isTTY ? 600 : 0
 const start = performance.now()
 const stage = await setStage()
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-  process.once(signal, () => void stage.close().then(() => process.exit(process.exitCode ?? 130)))
+  process.on(signal, () => {
+    // A terminal and npm may both say it.
+    if (interrupted) return
+    interrupted = true
+    const code = process.exitCode ?? 130
+    void stage.close().then(() => process.exit(code))
+  })
 
 narrator.opening('Hallpass: an AI agent gets a hall pass, and loses it again.', [
   `A broker at ${stage.broker.url} on embedded SQLite, two sample tools, and an agent: all on this machine.`,

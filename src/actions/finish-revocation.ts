@@ -129,8 +129,15 @@ function howConfirmed(
   if (deps.expiry.passed(revocation.id, revocation.at, of.deadAt, now)) return 'expired everywhere, leeway included'
   if (of.verifiedBy === 'alone') return null
   const { all, guards } = deps.guards.acknowledged(of.tool, revocation.seq)
-  return all ? `acknowledged by ${guards} live guards` : null
+  return all ? acknowledgedBy(guards) : null
 }
+
+const acknowledgedBy = (guards: number): string =>
+  guards === 0
+    ? 'no guard holds a lease'
+    : guards === 1
+      ? 'the live guard acknowledged it'
+      : `${guards} live guards acknowledged it`
 
 const counted = (counts: Revocation['counts'], dead: readonly DeadRow[]): Revocation['counts'] => {
   const of = (kind: DeadRow['kind']) => dead.filter((row) => row.kind === kind).length

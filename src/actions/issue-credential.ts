@@ -1,6 +1,6 @@
 // A live grant becomes a credential: judged again at this instant, signed, recorded, and only then released (P1, P2).
 
-import { canonicalJson, digest, type Json } from '../core/canonical.ts'
+import { digest, type Json } from '../core/canonical.ts'
 import { credentialClaims } from '../core/claims.ts'
 import { credentialEnd, judgeGrant, judgeSession } from '../core/judge.ts'
 import type { Details } from '../core/manifest.ts'
@@ -146,7 +146,3 @@ export async function issueCredential(
   })
   return done.ok ? ok(done.value.value) : done
 }
-
-/** What an auditor compares with a found token: the canonical claims it must have had. */
-export const claimsHashOf = (claims: Readonly<Record<string, unknown>>): string =>
-  digest(JSON.parse(canonicalJson(claims as Json)))

@@ -9,7 +9,7 @@ import { forbidden, type Listed, mayAtAll, readerOf, seesRows } from './list-row
 import type { Caller, Deps } from './ports.ts'
 
 /** The agent and tool that a slice is about. */
-export function targetOfSlice(slice: string): Target {
+function targetOfSlice(slice: string): Target {
   const [of, first, second] = slice.split('/')
   if (of === 'agent') return { agent: first ?? null }
   if (of === 'access') return { agent: first ?? null, tool: second ?? null }

@@ -10,6 +10,7 @@ import { parseVerifierKey } from '../core/checkpoint.ts'
 import { parseDurationSeconds } from '../core/duration.ts'
 import { exportLines, verifyExport } from '../core/verify-export.ts'
 import { type Cli, verb } from './command.ts'
+import type { Remote } from './remote.ts'
 import { at, listOf, numberOf, objectOf, show, textOf } from './show.ts'
 import { Stop } from './stop.ts'
 
@@ -51,16 +52,13 @@ export function addAudit(audit: Command, cli: Cli): void {
   filtered(verb(audit, 'tail', 'print records as they come; with --since, those since then first')).action(
     async (options: Filter) => {
       const remote = cli.remote()
-      const last =
-        options.since === undefined
-          ? numberOf(objectOf(await remote.call({ path: '/v1/status', act: 'status.read' })).records) - 1
-          : -1
-      let after: string | undefined = last < 0 ? undefined : String(last)
+      const start = options.since === undefined ? await endOfLog(remote) : { since: options.since }
+      let after = start.after
       while (!cli.signal.aborted) {
         const page = objectOf(
           await remote.call({
             path: '/v1/audit',
-            query: { ...query(options), after, limit: 500 },
+            query: { ...query(options), since: start.since, after, limit: 500 },
             act: 'audit.read',
             signal: cli.signal,
           }),
@@ -126,6 +124,17 @@ export function addAudit(audit: Command, cli: Cli): void {
         `${terminal.paint('green', 'OK')} ${records.toLocaleString('en-US')} ${records === 1 ? 'record' : 'records'}, no gap, root ${root.slice(0, 4)}…, signed ${signedAt.slice(11, 19)}Z`,
       ])
     })
+}
+
+/** Where the log ends now; whoever may not know its size goes by the time. */
+async function endOfLog(remote: Remote): Promise<{ readonly after?: string; readonly since?: string }> {
+  try {
+    const records = numberOf(objectOf(await remote.call({ path: '/v1/status' })).records)
+    return records === 0 ? {} : { after: String(records - 1) }
+  } catch (thrown) {
+    if (thrown instanceof Stop && thrown.problem?.code === 'forbidden') return { since: new Date().toISOString() }
+    throw thrown
+  }
 }
 
 function filtered(command: Command): Command {

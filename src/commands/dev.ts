@@ -2,7 +2,6 @@
 
 import type { Command } from 'commander'
 import { type Cli, verb } from './command.ts'
-import { SAMPLE_OWNERS, startSampleBroker } from './sample-broker.ts'
 import { stopped } from './serve.ts'
 import { Stop } from './stop.ts'
 
@@ -14,6 +13,8 @@ export function addDev(program: Command, cli: Cli): void {
   ).action(async () => {
     const port = (cli.env.HALLPASS_PORT ?? '').trim()
     if (port !== '' && !/^\d{1,5}$/.test(port)) throw new Stop(1, 'HALLPASS_PORT must be a port, 1 to 65535')
+    // Loaded here: every other command starts without it.
+    const { SAMPLE_OWNERS, startSampleBroker } = await import('./sample-broker.ts')
     const broker = await startSampleBroker({
       logLevel: cli.env.HALLPASS_LOG ?? 'warn',
       ...(port === '' || port === '0' ? {} : { port: Number(port) }),

@@ -8,11 +8,10 @@ import { formatDuration } from '../core/duration.ts'
 import type { AccessEntry, ManifestSet } from '../core/manifest.ts'
 import { keyOf } from '../core/model.ts'
 import { rfc3339 } from '../core/record.ts'
-import { createLog } from '../wire/log.ts'
-import { type Broker, openBroker } from '../wire/open-broker.ts'
+import type { Broker } from '../wire/open-broker.ts'
+import { NO_GUARDS, operator, orStop } from './as-operator.ts'
 import { type Cli, verb } from './command.ts'
 import { readScopes } from './read-scopes.ts'
-import { NO_GUARDS, operator, orStop } from './sample-broker.ts'
 import { show } from './show.ts'
 import { Stop } from './stop.ts'
 import { hasManifests, writeSample } from './write-sample.ts'
@@ -27,6 +26,11 @@ export function addInit(program: Command, cli: Cli): void {
       const email = owner.trim().toLowerCase()
       if (!EMAIL.test(email) || email.length > 254) throw new Stop(1, '--owner must be an e-mail address')
       const config = cli.config()
+      // Loaded here: every other command starts without it.
+      const [{ createLog }, { openBroker }] = await Promise.all([
+        import('../wire/log.ts'),
+        import('../wire/open-broker.ts'),
+      ])
       const log = createLog('error')
       const broker = orStop(await openBroker(config, log, { guards: () => NO_GUARDS, notifier: { notify() {} } }))
       try {

@@ -1,6 +1,7 @@
 // All commands there are, on one page.
 
 import { Command } from 'commander'
+import { VERSION } from '../core/version.ts'
 import { addAgent } from './agent.ts'
 import { addAudit } from './audit.ts'
 import { addAdminToken, addOwnerToken, addTokens, addVerifierToken } from './bearers.ts'
@@ -16,8 +17,6 @@ import { addRevision } from './revision.ts'
 import { addScopes } from './scopes.ts'
 import { addServe } from './serve.ts'
 import { addToken } from './token.ts'
-
-const VERSION = '0.1.0'
 
 const ABOUT_ENVIRONMENT = `
 Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; without a token, the local socket in HALLPASS_DATA (./data), as the

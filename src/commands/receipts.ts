@@ -23,13 +23,19 @@ export async function awaitReceipt(cli: Cli, remote: Remote, receipt: unknown, s
     if (waiting !== told) cli.terminal.note(waiting)
     told = waiting
     const poll = Math.max(1, Math.min(POLL_SECONDS, Math.ceil(left)))
-    current = await remote.call({
-      path: `/v1/receipts/${piece(textOf(objectOf(receipt).id))}`,
-      query: { wait: poll },
-      waitSeconds: poll,
-      act: 'receipt.see',
-      signal: cli.signal,
-    })
+    try {
+      current = await remote.call({
+        path: `/v1/receipts/${piece(textOf(objectOf(receipt).id))}`,
+        query: { wait: poll },
+        waitSeconds: poll,
+        act: 'receipt.see',
+        signal: cli.signal,
+      })
+    } catch (thrown) {
+      // The act is done: whoever did it must still see its receipt and how to undo it.
+      cli.terminal.note(`stopped waiting: ${thrown instanceof Error ? thrown.message : 'unknown reason'}`)
+      return current
+    }
   }
   return current
 }

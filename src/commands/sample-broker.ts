@@ -1,7 +1,6 @@
 // A whole broker for a newcomer or a demo: temporary data, the sample manifests with key pairs of their own, initialised
 // and serving. Nothing of it outlives close().
 
-import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,11 +8,13 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { initialize } from '../actions/initialize.ts'
 import { makeBearer } from '../actions/make-bearer.ts'
-import type { Context, Deps } from '../actions/ports.ts'
 import { readConfig } from '../config.ts'
+import type { BearerKind } from '../core/model.ts'
 import { createLog } from '../wire/log.ts'
 import { openBroker } from '../wire/open-broker.ts'
 import { type Running, startBroker } from '../wire/start-broker.ts'
+import { NO_GUARDS, operator, orStop } from './as-operator.ts'
+import { newKeyPair } from './new-key-pair.ts'
 import { readScopes } from './read-scopes.ts'
 import { Stop } from './stop.ts'
 
@@ -28,6 +29,7 @@ export type SampleBroker = {
   readonly adminToken: string
   ownerToken(email: string): Promise<string>
   verifierToken(tool: string): Promise<string>
+  bearer(kind: 'auditor' | 'publisher', email: string): Promise<string>
   /** The sample's agents by name, each with the private key that was made for it just now. */
   readonly agents: Readonly<Record<string, { readonly keyPath: string }>>
   readonly running: Running
@@ -78,7 +80,7 @@ export async function startSampleBroker(
 
     const running = orStop(await startBroker(config.value, log))
     const { deps } = running.broker
-    const tokenFor = async (kind: 'owner' | 'admin' | 'verifier', subject: string) => {
+    const tokenFor = async (kind: BearerKind, subject: string) => {
       const made = await makeBearer(deps, operator(deps), { kind, subject })
       if (!made.ok) throw new Stop(1, made.error.message)
       return made.value.secret.reveal()
@@ -90,6 +92,7 @@ export async function startSampleBroker(
       adminToken: await tokenFor('admin', 'admin@example.com'),
       ownerToken: (email) => tokenFor('owner', email),
       verifierToken: (tool) => tokenFor('verifier', tool),
+      bearer: tokenFor,
       agents,
       running,
       async close() {
@@ -100,31 +103,6 @@ export async function startSampleBroker(
   } catch (thrown) {
     remove()
     throw thrown
-  }
-}
-
-/** For a store that nobody reaches: no guard holds a lease. */
-export const NO_GUARDS = { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) }
-
-/** Whoever holds the data folder. */
-export const operator = (deps: Pick<Deps, 'ids'>): Context => ({
-  caller: { role: 'operator' },
-  requestId: deps.ids.next('rid'),
-})
-
-export function orStop<T>(
-  result: { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: string },
-): T {
-  if (!result.ok) throw new Stop(1, result.error)
-  return result.value
-}
-
-/** ES256, PKCS#8 and SPKI in PEM. */
-export function newKeyPair(): { readonly privatePem: string; readonly publicPem: string } {
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  return {
-    privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    publicPem: createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString(),
   }
 }
 

@@ -1,16 +1,19 @@
 // `serve`: the broker, until it is told to stop.
 
 import type { Command } from 'commander'
-import { createLog } from '../wire/log.ts'
-import { startBroker } from '../wire/start-broker.ts'
+import { orStop } from './as-operator.ts'
 import { type Cli, verb } from './command.ts'
 import { remoteAt } from './remote.ts'
-import { orStop } from './sample-broker.ts'
 import { fields, numberOf, objectOf } from './show.ts'
 
 export function addServe(program: Command, cli: Cli): void {
   verb(program, 'serve', 'start the broker').action(async () => {
     const config = cli.config()
+    // Loaded here: every other command starts without it.
+    const [{ createLog }, { startBroker }] = await Promise.all([
+      import('../wire/log.ts'),
+      import('../wire/start-broker.ts'),
+    ])
     const running = orStop(await startBroker(config, createLog(config.logLevel)))
     const { address } = running
     const status = objectOf(

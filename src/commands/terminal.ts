@@ -35,8 +35,14 @@ const harmlessJson = (value: unknown, indent: number): string =>
       .join(''),
   )
 
-export function createTerminal(process: NodeJS.Process): Terminal {
-  const { stdin, stdout, stderr, env } = process
+type Streams = {
+  readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean }
+  readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean }
+  readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean }
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+export function createTerminal({ stdin, stdout, stderr, env }: Streams): Terminal {
   let asJson = false
   const isPainted = stdout.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb'
   const paint = (colour: Colour, text: string) =>
@@ -79,8 +85,14 @@ export function createTerminal(process: NodeJS.Process): Terminal {
         signal?.addEventListener('abort', () => reader.close(), { once: true })
         if (signal?.aborted === true) reader.close()
       })
+      // While it reads, Ctrl-C comes as a key: pass it on as what it means.
+      reader.once('SIGINT', () => process.kill(process.pid, 'SIGINT'))
+      const answered = reader.question(question).then(
+        (text) => text.trim(),
+        () => null,
+      )
       try {
-        return await Promise.race([reader.question(question).then((text) => text.trim()), ended])
+        return await Promise.race([answered, ended])
       } finally {
         reader.close()
       }

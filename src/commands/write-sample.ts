@@ -57,7 +57,7 @@ spec:
     - "${email}"
     - team/support
   category: ticketing                 # or observability
-  resource: https://tickets.example.com   # the audience of its tokens: nothing else accepts them
+  resource: http://127.0.0.1:8430     # the audience of its tokens; https off this machine
   scopes:
     ticket:read:    { description: Read tickets, risk: low }
     ticket:comment: { description: Comment on a ticket, risk: medium }

@@ -56,6 +56,12 @@ function whyNot(world: World, tool: ToolValue, ask: Ask): Problem {
       },
     )
   }
+  const undeclared = Object.keys(ask.details).find((key) => !Object.hasOwn(tool.details, key))
+  if (undeclared !== undefined)
+    return problem('details_not_allowed', `${ask.tool} has no detail "${undeclared}".`, {
+      hint: 'Ask again with details that list_access shows.',
+      nextTool: 'list_access',
+    })
   const withinDetails = (scope: string) =>
     entitlements.some((e) => e.scopes.includes(scope) && detailsCover(e.details, ask.details))
   if (ask.scopes.every(withinDetails))
@@ -63,12 +69,9 @@ function whyNot(world: World, tool: ToolValue, ask: Ask): Problem {
       hint: `Ask separately: ${splitOf(entitlements, ask).join('; ')}. Each becomes a grant and a token of its own.`,
       nextTool: 'request_access',
     })
-  const undeclared = Object.keys(ask.details).find((key) => !Object.hasOwn(tool.details, key))
   return problem(
     'details_not_allowed',
-    undeclared === undefined
-      ? `The manifest allows ${ask.scopes.join(', ')} on ${ask.tool} only within: ${allowedDetails(entitlements, ask.scopes)}.`
-      : `${ask.tool} has no detail "${undeclared}".`,
+    `The manifest allows ${ask.scopes.join(', ')} on ${ask.tool} only within: ${allowedDetails(entitlements, ask.scopes)}.`,
     { hint: 'Ask again with details that list_access shows.', nextTool: 'list_access' },
   )
 }
@@ -103,9 +106,12 @@ function patchFor(world: World, tool: string, scopes: readonly string[]): string
       `scopes: [${[...new Set([...own.scopes, ...scopes])].sort().join(', ')}]`,
     ].join('\n')
   const source = world.identity?.source
+  const details = world.access?.entitlements[0]?.details ?? {}
+  const within = Object.entries(details).map(([key, values]) => `${key}: [${values.join(', ')}]`)
   return [
     `# ${source?.file ?? 'the manifest'} (${world.identity?.name}): add under spec.access`,
     `- tool: ${tool}`,
     `  scopes: [${scopes.join(', ')}]`,
+    ...(within.length === 0 ? [] : [`  details: { ${within.join(', ')} }`]),
   ].join('\n')
 }

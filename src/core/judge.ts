@@ -108,7 +108,11 @@ export const approvalOf = (entitlement: Entitlement, scopes: readonly string[], 
 /** Entitlements that alone allow all of these scopes within these details (S9), the least approval first. */
 export function covering(world: World, scopes: readonly string[], details: Details): readonly Entitlement[] {
   const tool = world.toolValue
-  if (tool === null || world.access === null || !scopes.every((scope) => Object.hasOwn(tool.scopes, scope))) return []
+  if (tool === null || world.access === null) return []
+  const declared =
+    scopes.every((scope) => Object.hasOwn(tool.scopes, scope)) &&
+    Object.keys(details).every((key) => Object.hasOwn(tool.details, key))
+  if (!declared) return []
   return world.access.entitlements
     .filter(
       (entitlement) =>

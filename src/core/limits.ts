@@ -103,7 +103,7 @@ export const RATE = {
   /** Requests for access by one agent: each may wake a person. 30 a minute. */
   askPerAgent: { capacity: 30, refillPerSecond: 0.5, maxKeys: 10_000 },
   /** Sessions and assertions at the token endpoint, per client id, before any signature is checked (S17). */
-  tokenPerClient: { capacity: 50, refillPerSecond: 10, maxKeys: 10_000 },
+  tokenPerClient: { capacity: 1000, refillPerSecond: 200, maxKeys: 10_000 },
   /** Exchanges and issue_token by one agent. */
   mintPerAgent: { capacity: 2000, refillPerSecond: 200, maxKeys: 10_000 },
   /** Any other call by one agent. */

@@ -6,7 +6,7 @@ import { leafHash } from './merkle.ts'
 import { conceal, concealedKey, mapConcealed, type Opened, opens, personal } from './personal.ts'
 import { actor, RECORD_KINDS, type RecordBody, type RecordKind, requestId, subject, time } from './record-kinds.ts'
 
-export { type Opened, type Personal, personal } from './personal.ts'
+export { type Opened, personal } from './personal.ts'
 export { RECORD_KINDS, type RecordKind } from './record-kinds.ts'
 
 /** What tlog-tiles can carry as one entry (its 16-bit length). Bytes. */

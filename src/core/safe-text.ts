@@ -17,6 +17,7 @@ export function safeText(text: string, maxLength = 2000): string {
     .replace(/\s+/gu, ' ')
     .replace(UNSEEN, '')
     .replace(PILED, '$1')
+    .replace(/ +/g, ' ')
     .trim()
   return line.length <= maxLength ? line : `${line.slice(0, maxLength - 1).toWellFormed()}…`
 }

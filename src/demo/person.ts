@@ -1,6 +1,6 @@
 // Somebody at the API with a token of theirs: an owner, an admin. The token goes into the Authorization header and nowhere else.
 
-export type Reply = { readonly status: number; readonly body: unknown }
+type Reply = { readonly status: number; readonly body: unknown }
 
 export type Person = {
   readonly name: string

@@ -3,6 +3,9 @@ import type { z } from 'zod'
 import { safeText } from '../core/safe-text.ts'
 import type { Narrator, Tell } from './narrator.ts'
 
+/** Tokens, of which an unexpected answer may be full: JWTs and the broker's bearers. */
+const SECRETS = /\beyJ[\w-]+(\.[\w-]*)*|\bhp_[a-z]+_\w+/g
+
 /** What a step expected and what came instead. */
 export class StepFailed extends Error {
   override name = 'StepFailed'
@@ -12,7 +15,8 @@ export class StepFailed extends Error {
   constructor(expected: string, came: unknown) {
     super(`expected ${expected}`)
     this.expected = expected
-    this.came = typeof came === 'string' ? came : (JSON.stringify(came) ?? String(came))
+    const text = typeof came === 'string' ? came : (JSON.stringify(came) ?? String(came))
+    this.came = text.replace(SECRETS, '[secret]')
   }
 }
 

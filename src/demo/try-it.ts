@@ -20,7 +20,7 @@ export function tellHowToTry({ broker, owner, ownerToken, metrics }: Stage, narr
     '  ./hallpass request watch',
     '  ./hallpass grant list',
     '  ./hallpass lock agent/report-bot --reason "just trying"',
-    `  curl -H "Authorization: Bearer $HALLPASS_TOKEN" ${url}/v1/status`,
+    `  curl -H "Authorization: Bearer $HALLPASS_TOKEN" '${url}/v1/grants?agent=report-bot'`,
     '',
     `  The manifests to edit are in ${broker.scopesPath}`,
   ])

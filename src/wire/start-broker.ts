@@ -16,12 +16,14 @@ import { tendKeys } from '../actions/rotate-keys.ts'
 import { recordOf, transact } from '../actions/transact.ts'
 import { createConsoleApp } from '../adapters/console/console-app.ts'
 import { createApiApp } from '../adapters/http/api-app.ts'
+import { countedRefusals, createMetrics } from '../adapters/http/metrics.ts'
 import { createMcpApp } from '../adapters/mcp/mcp-app.ts'
 import { createOauthApp } from '../adapters/oauth/oauth-app.ts'
 import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
 import type { Config } from '../config.ts'
 import { HTTP, RATE } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { VERSION } from '../core/version.ts'
 import { followManifests } from './follow-manifests.ts'
 import { createFrontDoor, type FrontDoorApp } from './front-door.ts'
 import { createNotices } from './notices.ts'
@@ -40,8 +42,6 @@ export type Running = {
   close(): Promise<void>
 }
 
-const VERSION = '0.1.0'
-
 /** The error is a sentence for whoever starts it. */
 export async function startBroker(config: Config, log: Log): Promise<Result<Running, string>> {
   const notices = createNotices()
@@ -56,7 +56,9 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   if (!opened.ok) return opened
   const broker = opened.value
   const { deps } = broker
-  const edge = edgeOf(deps, config)
+  const metrics = createMetrics(deps)
+  const plain = edgeOf(deps, config)
+  const edge: Edge = { ...plain, refusals: countedRefusals(plain.refusals, metrics) }
 
   const mcp = createMcpApp(edge)
   const verifiers = createVerifierApp(edge)
@@ -71,7 +73,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     config.scopesMode === 'watch'
       ? followManifests(deps, config, stop.signal)
       : { faults: () => [], stopped: Promise.resolve() }
-  const api = createApiApp(edge, { keys: broker.keys, manifestFaults: manifests.faults, config })
+  const api = createApiApp(edge, { keys: broker.keys, manifestFaults: manifests.faults, config }, metrics)
   const everyone = createFrontDoor(
     { log, ids: deps.ids, allowedHosts: config.allowedHosts, operator: false },
     (app) => {

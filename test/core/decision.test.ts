@@ -47,6 +47,14 @@ describe('decide', () => {
     })
   })
 
+  it('a detail that the tool never declared is refused, also by an unrestricted entitlement: nobody would enforce it (S9)', () => {
+    const refused = decide(world({}, [entry({ details: {} })]), ask({ details: { project: ['x'] } }))
+    expect(refused).toMatchObject({
+      ok: false,
+      error: { code: 'details_not_allowed', message: 'tickets has no detail "project".' },
+    })
+  })
+
   it('scopes that no single entitlement covers are refused with the split (S9)', () => {
     const split = world({}, [entry({ scopes: ['ticket:read'], details: {} }), entry({ scopes: ['ticket:comment'] })])
     const refused = decide(split, ask({ scopes: ['ticket:comment', 'ticket:read'] }))

@@ -16,6 +16,38 @@ const asAgent = (agent = 'triage-bot') => ({
 })
 const noToken = /eyJ[A-Za-z0-9_-]{10,}|hp_[a-z]+_[A-Za-z0-9]/
 
+// One broker for all, and a grant that is live is used again: so the order is part of the tests.
+
+describe('the MCP client', () => {
+  const script = () =>
+    fromReadme('mcp-client', 0, {
+      'http://127.0.0.1:8420/mcp': stage.broker.running.address.mcpUrl,
+      '~/.hallpass/triage-bot.pem': keyOf('triage-bot'),
+    })
+
+  it('signs in from a URL and a key, is granted, holds a token and gives it back, as its README says (P5)', async () => {
+    const [ran] = await Promise.all([runScript(script()), stage.approveNext()])
+    expect(ran).toMatchObject({ code: 0, stderr: '' })
+    const lines = ran.stdout.trim().split('\n')
+    expect(lines).toEqual([
+      'may ask for metrics: metrics:read',
+      'may ask for tickets: ticket:comment, ticket:read',
+      expect.stringMatching(/^waiting for .*sre-lead@example\.com.* \("[a-z]+ [a-z]+ [a-z]+"\): http/),
+      expect.stringMatching(/^granted until \d{4}-/),
+      expect.stringMatching(new RegExp(`^holds a token for ${stage.deskUrl}/? for \\d+ s$`)),
+      expect.stringMatching(/^given back: revok(ing|ed), receipt rvk_[0-9a-f]+$/),
+    ])
+    expect(ran.stdout).not.toMatch(noToken)
+  })
+
+  it('says why it is refused, and which edit would allow it (P8)', async () => {
+    const ran = await runScript(script().replace('ticket:read', 'ticket:close'))
+    expect(ran.code).toBe(2)
+    expect(ran.stderr).toMatch(/^scope_not_in_manifest: /)
+    expect(ran.stderr).toContain('scopes: [ticket:close]')
+  })
+})
+
 describe('the shell agent', () => {
   const script = () =>
     fromReadme('shell-agent', 0, {
@@ -55,36 +87,6 @@ describe('the shell agent', () => {
     )
     expect(ran).toMatchObject({ code: 2, stdout: '' })
     expect(ran.stderr).toContain('scope_not_in_manifest')
-  })
-})
-
-describe('the MCP client', () => {
-  const script = () =>
-    fromReadme('mcp-client', 0, {
-      'http://127.0.0.1:8420/mcp': stage.broker.running.address.mcpUrl,
-      '~/.hallpass/triage-bot.pem': keyOf('triage-bot'),
-    })
-
-  it('signs in from a URL and a key, is granted, holds a token and gives it back, as its README says (P5)', async () => {
-    const [ran] = await Promise.all([runScript(script()), stage.approveNext()])
-    expect(ran).toMatchObject({ code: 0, stderr: '' })
-    const lines = ran.stdout.trim().split('\n')
-    expect(lines).toEqual([
-      'may ask for metrics: metrics:read',
-      'may ask for tickets: ticket:comment, ticket:read',
-      expect.stringMatching(/^waiting for .*sre-lead@example\.com.* \("[a-z]+ [a-z]+ [a-z]+"\): http/),
-      expect.stringMatching(/^granted until \d{4}-/),
-      expect.stringMatching(new RegExp(`^holds a token for ${stage.deskUrl}/? for \\d+ s$`)),
-      expect.stringMatching(/^given back: revok(ing|ed), receipt rvk_[0-9a-f]+$/),
-    ])
-    expect(ran.stdout).not.toMatch(noToken)
-  })
-
-  it('says why it is refused, and which edit would allow it (P8)', async () => {
-    const ran = await runScript(script().replace('ticket:read', 'ticket:close'))
-    expect(ran.code).toBe(2)
-    expect(ran.stderr).toMatch(/^scope_not_in_manifest: /)
-    expect(ran.stderr).toContain('scopes: [ticket:close]')
   })
 })
 

@@ -15,7 +15,6 @@ type Fresh = { readonly path: string; readonly body?: unknown }
 type Case = { readonly on: Object_ | null; fresh(server: ApiServer): Promise<Fresh> }
 
 const fixed = (on: Object_ | null, path: string, body?: unknown): Case => ({ on, fresh: async () => ({ path, body }) })
-const HASH = '0'.repeat(64)
 const asked = { agent: 'bot', tool: 'tickets' }
 const held = { agent: 'bot', tool: 'metrics' }
 
@@ -86,13 +85,10 @@ const CASES: Readonly<Record<string, Case>> = {
     forSeconds: 1,
   }),
   'delete /locks/{id}': {
-    on: { agent: 'other', owner: 'bob@example.com' },
+    on: { tool: 'metrics', owner: 'mia@example.com' },
     async fresh(server) {
-      const said = await server.call('POST', '/v1/locks', tokens.get('bob')!, {
-        kind: 'agent',
-        name: 'other',
-        reason: 'x',
-      })
+      const lock = { kind: 'tool', name: 'metrics', reason: 'x' }
+      const said = await server.call('POST', '/v1/locks', tokens.get('mia')!, lock)
       return { path: `/v1/locks/${(said.json.lock as { id: string }).id}` }
     },
   },
@@ -211,11 +207,18 @@ const LISTS: readonly [string, Act][] = [
   ['/v1/requests', 'request.see'],
   ['/v1/grants', 'grant.see'],
   ['/v1/credentials', 'credential.see'],
-  ['/v1/audit?limit=500', 'audit.read'],
+  ['/v1/audit', 'audit.read'],
 ]
 test.each(LISTS)('%s shows nobody a row that is not theirs, and readers all of them (S7)', async (path, act) => {
   const rowsFor = async (who: Who) => {
-    const { items } = (await callAs(who, 'GET', { path })).json as { items: Record<string, unknown>[] }
+    const items: Record<string, unknown>[] = []
+    for (let after = ''; ; ) {
+      const said = await callAs(who, 'GET', { path: `${path}?limit=500${after}` })
+      const page = said.json as { items: Record<string, unknown>[]; next: string | null }
+      items.push(...page.items)
+      if (page.next === null) break
+      after = `&after=${page.next}`
+    }
     return items.map((row) => {
       const subject = (row.subject ?? row) as { agent?: string; tool?: string; name?: string }
       const { agent, tool } = path === '/v1/agents' ? { agent: subject.name, tool: undefined } : subject

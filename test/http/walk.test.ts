@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ROUTES } from '../../src/adapters/http/routes.ts'
 import { parseVerifierKey } from '../../src/core/checkpoint.ts'
@@ -241,4 +242,50 @@ test('a pushed set is refused where the folder is watched, and planned without c
     status: 422,
     detail: expect.stringMatching(/^a\.yaml:1:/),
   })
+})
+
+test('a pushed set narrows at once and waits where it widens, until its owner accepts over HTTP (P3, S1)', async () => {
+  await server.close()
+  server = await apiServer({ scopesMode: 'push' })
+  const publisher = await server.bearer('publisher', 'ci@example.com')
+  const admin = await server.bearer('admin', 'admin@example.com')
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const document = (kind: string, name: string, spec: string) =>
+    `apiVersion: hallpass/v1\nkind: ${kind}\nmetadata: { name: ${name} }\nspec: ${spec}\n`
+  const files = {
+    'tools/mail.yaml': document(
+      'Tool',
+      'mail',
+      '{ owners: [mia@example.com], category: ticketing, resource: "https://mail.example.com", scopes: { read: { description: Read, risk: low } } }',
+    ),
+    'keys/a.pem': { base64: Buffer.from(publicKey.export({ type: 'spki', format: 'pem' })).toString('base64') },
+  }
+  const { inForce } = good(
+    await server.call('POST', '/v1/revisions/plan', publisher, { files }),
+    'post',
+    '/revisions/plan',
+  )
+  const stale = await server.call('POST', '/v1/revisions', publisher, { files, base: '0'.repeat(64) })
+  expect(stale.json).toMatchObject({ code: 'conflict' })
+  const applied = good(
+    await server.call('POST', '/v1/revisions', publisher, { files, base: inForce }),
+    'post',
+    '/revisions',
+  )
+  expect(applied).toMatchObject({ changed: true, revision: { status: 'in force', waiting: 1 } })
+  expect((await get('/agents', admin)).items).toMatchObject([
+    { name: 'bot', status: 'absent' },
+    { name: 'other', status: 'absent' },
+  ])
+  const { id } = applied.revision as { id: string }
+  expect(await get(`/revisions/${id}`, admin, '/revisions/{id}')).toMatchObject({
+    widenings: [{ slice: 'tool/mail', mayAccept: true }],
+  })
+  expect((await server.call('POST', `/v1/revisions/${id}/accept`, publisher)).json).toMatchObject({ code: 'forbidden' })
+  const accepted = good(
+    await server.call('POST', `/v1/revisions/${id}/accept`, admin, {}),
+    'post',
+    '/revisions/{id}/accept',
+  )
+  expect(accepted.settled).toMatchObject([{ status: 'accepted', decidedBy: 'admin@example.com' }])
 })

@@ -60,10 +60,14 @@ describe('without a good token', () => {
     const { token: toolCredential } = await served.deps.signer.signToken({
       iss: served.issuer,
       sub: 'triage-bot',
+      client_id: 'triage-bot',
       aud: 'https://tickets.example.com',
-      exp: 4_000_000_000,
+      iat: served.clock.now() / 1000,
+      exp: served.clock.now() / 1000 + 300,
+      jti: 'crd_x',
       sid: 'ses_x',
     })
+    expect(await served.edge.verify(toolCredential)).not.toBeNull()
     const wrong = ['nonsense', `${token.slice(0, -4)}AAAA`, toolCredential, 'hp_admin_0123456789', 'x'.repeat(9000)]
     for (const one of wrong) {
       const response = await post(served.url, LIST, bearer(one))
@@ -73,6 +77,7 @@ describe('without a good token', () => {
       )
       expect(await response.text()).not.toContain(one)
     }
+    expect((await served.trail()).filter(({ kind }) => kind === 'refusal')).toEqual([])
     expect((await post(served.url, LIST, { Authorization: `Basic ${token}` })).status).toBe(401)
   })
 
@@ -210,6 +215,9 @@ describe('a body', () => {
     expect(await status('[1')).toBe(400)
     expect(await status('')).toBe(400)
     expect(await status(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)).toBe(400)
+    const nested = (levels: number) => JSON.parse(`${'['.repeat(levels)}${']'.repeat(levels)}`)
+    expect(await status(rpc('tools/list', { nested: nested(20) }))).toBe(200)
+    expect(await status(rpc('tools/list', { nested: nested(40) }))).toBe(400)
     expect(await status(rpc('tools/list', { quoted: '[{"\\'.repeat(1000) }))).toBe(200)
     expect(await status(LIST)).toBe(200)
   })

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { revoke } from '../../src/actions/revoke.ts'
 import { agent, entry, tool } from '../support/manifest-set.ts'
 import { operator, unwrap } from '../support/store-on-disk.ts'
-import { LEGACY, MODERN, manifests, type Served, serveMcp } from './support.ts'
+import { LEGACY, MODERN, manifests, post, rpc, type Served, serveMcp } from './support.ts'
 
 let served: Served
 beforeEach(async () => {
@@ -95,6 +95,9 @@ test('a stream that opens while its agent is cut off does not stay open (P5, S16
     return snapshot
   })
   await expect(client.listen({ toolsListChanged: true })).rejects.toThrow()
+  const response = await post(served.url, rpc('tools/list'), { Authorization: `Bearer ${token}` })
+  expect(response.status).toBe(409)
+  expect(await response.json()).toMatchObject({ error: { data: { code: 'conflict', retryable: true } } })
 })
 
 test.each([
@@ -116,7 +119,8 @@ test.each([
     )
   await vi.waitFor(() => expect(changes).toHaveBeenCalled())
   await served.mcp.cut('triage-bot')
-  await waiting
+  const outcome = await waiting
+  expect(outcome instanceof Error ? outcome.message : JSON.stringify(outcome)).toMatch(/taken away|"pending"/)
   expect(Date.now() - since).toBeLessThan(10_000)
 })
 

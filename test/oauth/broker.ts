@@ -37,15 +37,15 @@ import { createFrontDoor } from '../../src/wire/front-door.ts'
 import { agent, entry, setOf, tool } from '../support/manifest-set.ts'
 import { operator, silentLog, unwrap } from '../support/store-on-disk.ts'
 
-export const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 export const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 export const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
 export const TICKETS = 'https://tickets.example.com'
 export const METRICS = 'https://metrics.example.com'
 
-export type AgentKey = { readonly privateKey: CryptoKey; readonly identity: IdentityKey }
+type AgentKey = { readonly privateKey: CryptoKey; readonly identity: IdentityKey }
 
-export async function agentKey(): Promise<AgentKey> {
+async function agentKey(): Promise<AgentKey> {
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
   const { kty = '', crv = '', x = '', y = '' } = await exportJWK(publicKey)
   const jwk = { kty, crv, x, y }

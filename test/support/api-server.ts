@@ -11,7 +11,7 @@ import { makeBearer } from '../../src/actions/make-bearer.ts'
 import { createRefusals } from '../../src/actions/note-refusals.ts'
 import { openSession } from '../../src/actions/open-session.ts'
 import type { Settings } from '../../src/actions/ports.ts'
-import { createRateLimiter } from '../../src/actions/rate-limit.ts'
+import { createRateLimiter, type Rate } from '../../src/actions/rate-limit.ts'
 import { createConsoleApp } from '../../src/adapters/console/console-app.ts'
 import { createApiApp } from '../../src/adapters/http/api-app.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
@@ -67,11 +67,14 @@ export type ApiServer = {
   close(): Promise<void>
 }
 
-export async function apiServer(more: Partial<Settings> = {}, limits: Partial<typeof RATE> = {}): Promise<ApiServer> {
+export async function apiServer(
+  more: Partial<Settings> = {},
+  limits: Partial<Record<keyof typeof RATE, Rate>> = {},
+): Promise<ApiServer> {
   const harness = await createHarness(more)
   await harness.start(SET)
   const { deps } = harness
-  const rate = { ...RATE, ...limits }
+  const rate: Record<keyof typeof RATE, Rate> = { ...RATE, ...limits }
   const limiter = (of: keyof typeof RATE) => createRateLimiter(rate[of], deps.clock)
   const edge: Edge = {
     deps,

@@ -9,6 +9,8 @@ export type Background = {
   /** The end of what it wrote, for error messages. */
   output(): string
   stop(): Promise<void>
+  /** `kill -9`, and waits for the end. */
+  kill(): Promise<void>
 }
 
 export type BackgroundOptions = {
@@ -24,8 +26,13 @@ const KEPT_OUTPUT = 20_000
 
 const running = new Map<ChildProcess, () => Promise<void>>()
 process.on('exit', () => {
-  for (const child of running.keys()) child.kill('SIGKILL')
+  for (const child of running.keys()) signal(child, 'SIGKILL')
 })
+
+/** To it and all that it started: each leads a process group of its own. */
+function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) process.kill(-child.pid, name)
+}
 
 /** Ends everything that was started and still runs, ready or not. */
 export async function stopAll(): Promise<void> {
@@ -38,7 +45,12 @@ export async function startInBackground(
   args: readonly string[],
   { cwd, env, ready }: BackgroundOptions,
 ): Promise<Background> {
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(command, args, {
+    cwd,
+    env: { ...process.env, ...env },
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   let written = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk: Buffer) => {
@@ -48,8 +60,8 @@ export async function startInBackground(
   const isOver = () => child.exitCode !== null || child.signalCode !== null
   const stop = async () => {
     if (isOver()) return
-    child.kill('SIGTERM')
-    const killer = setTimeout(() => child.kill('SIGKILL'), STOPPED_WITHIN_MS)
+    signal(child, 'SIGTERM')
+    const killer = setTimeout(() => signal(child, 'SIGKILL'), STOPPED_WITHIN_MS)
     await ended
     clearTimeout(killer)
   }
@@ -63,7 +75,11 @@ export async function startInBackground(
     }
     await wait(25)
   }
-  return { output: () => written, stop }
+  const kill = async () => {
+    signal(child, 'SIGKILL')
+    await ended
+  }
+  return { output: () => written, stop, kill }
 }
 
 /** A loopback port that nothing listens on at the moment. */

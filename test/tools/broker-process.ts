@@ -6,12 +6,14 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type Background, startInBackground } from './background.ts'
 
-export type BrokerProcess = {
+type BrokerProcess = {
   readonly issuer: string
   /** Runs a command of the command line in the broker's folder, as its operator; its standard output. */
   hallpass(...args: string[]): Promise<string>
   start(): Promise<void>
   stop(): Promise<void>
+  /** `kill -9`. */
+  kill(): Promise<void>
 }
 
 export type Initialised = BrokerProcess & { readonly ownerToken: string; readonly adminToken: string }
@@ -50,6 +52,10 @@ export async function initialiseBroker(folder: string, port: number, owner: stri
     },
     async stop() {
       await broker?.stop()
+      broker = null
+    },
+    async kill() {
+      await broker?.kill()
       broker = null
     },
   }

@@ -20,21 +20,28 @@ export async function freePorts(): Promise<Ports> {
   return { broker, nginx, prometheus }
 }
 
-/** The example's files in `folder`, written for these ports. Throws where a file does not name the port it should. */
+/** The example's files in `folder`, written for these ports. Throws where they do not name each port. */
 export function copyExample(folder: string, ports: Ports): void {
   cpSync(EXAMPLE, folder, { recursive: true })
-  const seen = new Set<string>()
+  const named = new Set<keyof Ports>()
   for (const file of FILES) {
-    const text = readFileSync(join(folder, file), 'utf8').replaceAll(/\b127\.0\.0\.1:(\d+)\b/g, (_, port) => {
-      const name = (Object.keys(WRITTEN) as (keyof Ports)[]).find((key) => WRITTEN[key] === Number(port))
-      if (name === undefined) throw new Error(`${file} names the port ${port}, which is none of the example's`)
-      seen.add(name)
-      return `127.0.0.1:${ports[name]}`
-    })
-    writeFileSync(join(folder, file), text)
+    const written = forPorts(readFileSync(join(folder, file), 'utf8'), ports)
+    for (const name of written.named) named.add(name)
+    writeFileSync(join(folder, file), written.text)
   }
-  if (seen.size !== Object.keys(WRITTEN).length)
-    throw new Error(`the example names the ports of ${[...seen].join(', ')} alone`)
+  if (named.size !== Object.keys(WRITTEN).length) throw new Error(`the example names only ${[...named].join(', ')}`)
+}
+
+/** A text of the example with these ports in place of its own. */
+export function forPorts(text: string, ports: Ports): { readonly text: string; readonly named: Set<keyof Ports> } {
+  const named = new Set<keyof Ports>()
+  const changed = text.replaceAll(/\b127\.0\.0\.1:(\d+)\b/g, (_, port) => {
+    const name = (Object.keys(WRITTEN) as (keyof Ports)[]).find((key) => WRITTEN[key] === Number(port))
+    if (name === undefined) throw new Error(`the port ${port} is none of the example's`)
+    named.add(name)
+    return `127.0.0.1:${ports[name]}`
+  })
+  return { text: changed, named }
 }
 
 /** The verifier token where nginx reads it, for its owner's eyes only. */

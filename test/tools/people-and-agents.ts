@@ -53,7 +53,7 @@ export async function expectDone(call: Promise<Answered>): Promise<Json> {
 }
 
 /** POST to the token endpoint. */
-export async function postToken(issuer: string, form: Readonly<Record<string, string>>): Promise<Answered> {
+async function postToken(issuer: string, form: Readonly<Record<string, string>>): Promise<Answered> {
   const response = await fetch(`${issuer}/oauth/token`, { method: 'POST', body: new URLSearchParams(form) })
   return { status: response.status, body: (await response.json()) as Json }
 }

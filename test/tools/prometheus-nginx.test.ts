@@ -44,7 +44,8 @@ const TARGETS: Ask = { tool: 'metrics', scopes: ['metrics:targets'] }
 const ACCESS = {
   'query-bot': '{ tool: metrics, scopes: [metrics:read] }',
   'target-bot': '{ tool: metrics, scopes: [metrics:targets], approval: none }',
-  'log-bot': '{ tool: logs, scopes: [metrics:read], approval: none }',
+  'log-bot':
+    '{ tool: logs, scopes: [metrics:read], approval: none }, { tool: metrics, scopes: [metrics:read], approval: none }',
   'job-bot': '{ tool: metrics, scopes: [metrics:read], details: { job: [prometheus] }, approval: none }',
   'edited-bot': '{ tool: metrics, scopes: [metrics:read, metrics:targets] }',
   'removed-bot': '{ tool: metrics, scopes: [metrics:read] }',
@@ -267,9 +268,11 @@ describe('refused', () => {
     await expectRefused(() => throughNginx('/api/v1/targets', { headers: bearer(reader.token) }), [403])
   })
 
-  test('a credential for another resource is 401, whatever its scopes are called (S13)', async () => {
-    const { token } = await obtain('log-bot', { tool: 'logs', scopes: ['metrics:read'] })
-    await expectRefused(() => query(token), [401])
+  test('a credential for another resource is 401, though its agent holds one for this too (S13)', async () => {
+    const ofMetrics = await obtain('log-bot', READ)
+    const ofLogs = await obtain('log-bot', { tool: 'logs', scopes: ['metrics:read'] })
+    expect((await query(ofMetrics.token)).status).toBe(200)
+    await expectRefused(() => query(ofLogs.token), [401])
   })
 
   test("every other kind of token is 401: the session's, an owner's, an admin's, a verifier's, an invented one (S13)", async () => {

@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { setLock } from '../../src/actions/lock.ts'
+import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { readAsked } from '../../src/adapters/verifiers/forward-auth.ts'
 import { startBroker, type TestBroker, TICKETS } from '../oauth/broker.ts'
@@ -173,13 +173,15 @@ describe('/forward-auth', () => {
   })
 
   test('refuses the very next call after a lock and after a narrowing, on the trail with its reason (S12, P3, P8)', async () => {
-    const lock = { kind: 'agent', name: 'triage-bot', reason: 'odd', forSeconds: 1, revokeGrants: false } as const
-    unwrap(await setLock(broker.deps(), operator, lock))
+    const lock = { kind: 'agent', name: 'triage-bot', reason: 'odd', forSeconds: null, revokeGrants: false } as const
+    const { lock: set } = unwrap(await setLock(broker.deps(), operator, lock))
     const refused = await ask(QUERY, as())
     expect(refused.status).toBe(401)
     expect(JSON.parse(refused.body).code).toBe('agent_locked')
     const noted = (await broker.records()).filter(({ kind, actor }) => kind === 'refusal' && actor.type === 'verifier')
     expect(noted.some(({ body, subject }) => body.code === 'agent_locked' && subject.agent === 'triage-bot')).toBe(true)
+
+    unwrap(await liftLock(broker.deps(), operator, { lock: set.id, reason: null }))
 
     const other = { iss: 'other-bot', sub: 'other-bot' }
     const theirs = await broker.session({ claims: other, key: broker.keys.other.privateKey })

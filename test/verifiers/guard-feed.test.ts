@@ -1,8 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { finishRevocation } from '../../src/actions/finish-revocation.ts'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { revokeBearer } from '../../src/actions/revoke-bearer.ts'
+import { GUARDS_PER_TOOL } from '../../src/core/limits.ts'
+import { keyOf, NEW_LOCKABLE, type Row, raised } from '../../src/core/model.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
 import { startBroker, type TestBroker, TICKETS } from '../oauth/broker.ts'
 import { operator, unwrap } from '../support/store-on-disk.ts'
@@ -95,6 +98,28 @@ describe('the guard of the package against this feed', () => {
     await diesWithin(other.token, 100)
     expect(await passes(token)).toBe(true)
   })
+
+  test.each(['agent', 'tool', 'installation', 'person'] as const)(
+    'refuses what a raised epoch of its %s made dead before any row of it is marked (S12, STORE rule 4)',
+    async (kind) => {
+      const held = await broker.deps().store.list({ kind: 'grant', where: { agent: 'triage-bot' }, limit: 1 })
+      const first =
+        held.rows[0] ?? (await issue().then(() => broker.deps().store.list({ kind: 'grant', limit: 1 }))).rows[0]!
+      const approved = { ...first, id: 'grt_approved', approval: 'owner', approvers: ['alice@example.com'] } as const
+      await broker.put([{ kind: 'grant', row: approved }])
+      const { token } = await issue('grt_approved')
+      const { store, clock } = broker.deps()
+      const id = { agent: 'triage-bot', tool: 'tickets', installation: 'self', person: 'alice@example.com' }[kind]
+      const row = (await store.read([keyOf(kind, id)])).get(kind, id) ?? { ...NEW_LOCKABLE, id }
+      await broker.put([{ kind, row: raised(row, clock.now(), false) } as Row])
+      await diesWithin(token, 100)
+      // And the same for a guard that comes later, from the rows as they are.
+      await guard.close()
+      guard = startGuard()
+      expect(await guard.ready()).toBe(true)
+      expect(await passes(token)).toBe(false)
+    },
+  )
 
   test('refuses within 100 ms when the agent’s access is gone from the manifests (P3)', async () => {
     const { token } = await issue()
@@ -243,6 +268,31 @@ describe('the feed', () => {
     })
   })
 
+  test('frees the place of a connection that went away (S17)', async () => {
+    for (let i = 0; i < GUARDS_PER_TOOL + 20; i++) {
+      const leaving = new AbortController()
+      const answer = await fetch(`${broker.issuer}/guard/feed?after=0`, {
+        headers: { 'x-hallpass-verifier': verifier.secret },
+        signal: leaving.signal,
+      })
+      expect(answer.status).toBe(200)
+      leaving.abort()
+    }
+  })
+
+  test('has room for as many connections as a tool may have guards, and no more (S17)', async () => {
+    const leaving = new AbortController()
+    const statuses: number[] = []
+    for (let i = 0; i < GUARDS_PER_TOOL; i++) {
+      const headers = { 'x-hallpass-verifier': verifier.secret }
+      statuses.push((await fetch(`${broker.issuer}/guard/feed?after=0`, { headers, signal: leaving.signal })).status)
+    }
+    // One place is the guard's own.
+    expect(statuses.lastIndexOf(200)).toBe(GUARDS_PER_TOOL - 2)
+    expect(statuses.at(-1)).toBe(503)
+    leaving.abort()
+  })
+
   test('ends, and gives no lease, while the store cannot be trusted (P10)', async () => {
     const { store } = broker.deps()
     const feed = events(await open('?after=0'))
@@ -264,14 +314,52 @@ describe('the feed', () => {
   })
 })
 
-describe('acknowledged', () => {
-  test('is said once the guard of the package applied a denial, though it renews later (S15)', async () => {
-    const { jti } = await issue()
-    const revocation = unwrap(await revoke(broker.deps(), operator, { kind: 'credential', id: jti, reason: null }))
-    const { seq } = await broker.deps().store.read([])
-    expect(revocation.state).toBe('open')
-    // Twelve seconds of uptime, as far as leases are concerned, come with the movable clock of guard-leases.test.ts.
-    await vi.waitUntil(() => guard.status().position >= seq, { timeout: 3000 })
-    await vi.waitUntil(() => broker.guards().acknowledged('tickets', seq).guards === 1, { timeout: 3000 })
+describe('"revoked" of a tool with guards', () => {
+  test('is said as soon as the guard of the package applied the denial, and not before (P5, S15)', async () => {
+    let ahead = 0
+    const clock = { now: () => Date.now(), monotonic: () => performance.now() + ahead }
+    const own = await startBroker({ clock })
+    const { secret } = await own.bearer('verifier', 'tickets')
+    // A lease of uptime passes before the guard comes.
+    ahead = 10_000
+    let isDeaf = false
+    const deaf = createGuard({
+      issuer: own.issuer,
+      resource: TICKETS,
+      verifierToken: secret,
+      mode: 'offline',
+      fetch: (input, init) =>
+        isDeaf && String(input).endsWith('/guard/lease')
+          ? Promise.reject(new Error('no way to the broker'))
+          : fetch(input, init),
+    })
+    try {
+      expect(await deaf.ready()).toBe(true)
+      const token = await own.session()
+      const grant_id = await own.grant(token)
+      const revokeOne = async () => {
+        const issued = await own.credential(token, { grant_id })
+        const claims = await own.edge().verify(issued.token)
+        return unwrap(await revoke(own.deps(), operator, { kind: 'credential', id: String(claims?.jti), reason: null }))
+      }
+      const first = await revokeOne()
+      expect(first.state).toBe('open')
+      await vi.waitUntil(async () => (await finishRevocation(own.deps(), first)).state === 'complete', {
+        timeout: 1000,
+        interval: 10,
+      })
+      const done = await finishRevocation(own.deps(), first)
+      expect(done.confirmations).toMatchObject([{ tool: 'tickets', how: expect.stringContaining('acknowledged') }])
+
+      isDeaf = true
+      const second = await revokeOne()
+      await delay(200)
+      expect((await finishRevocation(own.deps(), second)).state).toBe('open')
+      ahead += 10_000
+      expect((await finishRevocation(own.deps(), second)).state).toBe('complete')
+    } finally {
+      await deaf.close()
+      await own.stop()
+    }
   })
 })

@@ -76,7 +76,7 @@ describe('guards have acknowledged', () => {
     expect(leases.acknowledged('tickets', seq)).toEqual({ all: true, guards: 1 })
   })
 
-  test('not by an acknowledgement that was overtaken by a lesser one (S15)', () => {
+  test('a denial still, when a lesser acknowledgement arrives late (S15)', () => {
     const { leases, up, deny } = setup()
     up()
     const seq = deny()

@@ -23,8 +23,9 @@ import { safeText } from '../../core/safe-text.ts'
 import { CONSOLE_SCRIPT } from './console-script.ts'
 import { CONSOLE_STYLE } from './console-style.ts'
 import { createCsrf } from './csrf.ts'
-import { doneFragment, type Html, listFragment, problemFragment, requestFragment } from './fragments.ts'
+import { doneFragment, type Html, listFragment, requestFragment } from './fragments.ts'
 import { PAGE_HEADERS, shell } from './page.ts'
+import { refusalPage } from './refusal-page.ts'
 
 export type ConsoleEnv = { Variables: EdgeVariables; Bindings: Partial<HttpBindings> }
 type Http = HonoContext<ConsoleEnv>
@@ -276,33 +277,5 @@ async function jsonOf(c: Http): Promise<unknown> {
   }
 }
 
-function refuse(c: Http, refused: Problem, status = statusOf(refused)): Response {
-  const headers = new Headers({ ...PAGE_HEADERS, 'content-type': 'text/html; charset=utf-8' })
-  if (refused.retryAfterSeconds !== undefined) headers.set('retry-after', String(refused.retryAfterSeconds))
-  return new Response(String(problemFragment(refused, c.get('requestId'))), { status, headers })
-}
-
-/** 401 signs the page out; the rest only has to be true. */
-function statusOf({ code, missing }: Problem): number {
-  if (missing) return 404
-  switch (code) {
-    case 'unauthenticated':
-    case 'session_revoked':
-      return 401
-    case 'forbidden':
-      return 403
-    case 'invalid_request':
-      return 400
-    case 'rate_limited':
-      return 429
-    case 'not_initialized':
-    case 'audit_unavailable':
-    case 'stale_view':
-    case 'overloaded':
-      return 503
-    case 'internal':
-      return 500
-    default:
-      return 409
-  }
-}
+const refuse = (c: Http, refused: Problem, status?: number): Response =>
+  refusalPage(refused, c.get('requestId'), status)

@@ -78,11 +78,11 @@ signIn.addEventListener('submit', (event) => {
 })
 signOut.addEventListener('click', () => forget(false))
 
-view.addEventListener('submit', (event) => {
-  event.preventDefault()
-  const form = event.target
-  const button = event.submitter
-  if (button === null || button.dataset.post === undefined) return
+// Only a click on its own button decides: Enter in a field must never approve.
+view.addEventListener('submit', (event) => event.preventDefault())
+
+function decide(button) {
+  const form = button.form
   const fields = new FormData(form)
   const body = { csrf: fields.get('csrf') }
   if (fields.has('hash')) body.hash = fields.get('hash')
@@ -99,10 +99,13 @@ view.addEventListener('submit', (event) => {
   }
   for (const each of form.querySelectorAll('button')) each.disabled = true
   show(button.dataset.post, body)
-})
+}
 
 view.addEventListener('click', (event) => {
-  const link = event.target instanceof Element ? event.target.closest('a[data-view]') : null
+  if (!(event.target instanceof Element)) return
+  const button = event.target.closest('button[data-post]')
+  if (button !== null) return decide(button)
+  const link = event.target.closest('a[data-view]')
   if (link === null || event.ctrlKey || event.metaKey || event.shiftKey) return
   event.preventDefault()
   history.pushState(null, '', link.getAttribute('href'))

@@ -47,7 +47,7 @@ ul.rows > li:first-child { border-top: 0; }
 pre { background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; padding: .65rem .8rem; overflow-x: auto; font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 label { display: block; font-weight: 600; margin: .5rem 0 .25rem; }
 .scope label { display: inline; font-weight: 400; margin: 0; }
-input[type=password], input[type=text], select { width: 100%; font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .7rem; }
+input[type=password], textarea, select { width: 100%; font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .7rem; }
 input[type=checkbox] { accent-color: var(--accent); width: 1.1rem; height: 1.1rem; }
 button { font: inherit; color: inherit; background: transparent; border: 1px solid var(--line); border-radius: .5rem; padding: .55rem 1rem; cursor: pointer; }
 button.primary { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; }
@@ -55,6 +55,7 @@ button.danger { border-color: var(--bad); color: var(--bad); }
 button:disabled { opacity: .55; cursor: default; }
 .actions { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1rem; }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+main:focus-visible { outline: none; }
 .skip { position: absolute; left: -99rem; }
 .skip:focus { left: 1rem; top: 1rem; background: var(--card); padding: .5rem; }
 @media (max-width: 32rem) { dl { grid-template-columns: 1fr; } dt { margin-top: .5rem; } }

@@ -7,7 +7,7 @@ import type { Clock } from '../../actions/ports.ts'
 /** How long a page may be looked at before it must be loaded again (seconds). */
 const TTL_SECONDS = 15 * 60
 
-export type ShownThing = {
+type ShownThing = {
   readonly bearer: string
   /** Id of the request or widening. */
   readonly id: string

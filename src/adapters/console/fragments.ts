@@ -72,8 +72,8 @@ const wideningRow = (widening: Widening, csrf: string | null) => html`<li>
       : html`<form>
           <input type="hidden" name="csrf" value="${csrf}" />
           <div class="actions">
-            <button class="primary" type="submit" value="accept" data-post="/console/widenings/${widening.id}/accept">Accept</button>
-            <button class="danger" type="submit" value="decline" data-post="/console/widenings/${widening.id}/decline">Decline</button>
+            <button class="primary" type="button" value="accept" data-post="/console/widenings/${widening.id}/accept">Accept</button>
+            <button class="danger" type="button" value="decline" data-post="/console/widenings/${widening.id}/decline">Decline</button>
           </div>
         </form>`
   }
@@ -150,11 +150,11 @@ function decisionForm(
     </fieldset>
     ${may.approve && request.hash === null ? html`<p class="notice bad">Its manifest does not allow this any more: there is nothing left to approve.</p>` : ''}
     <label for="reason">Why not (the agent reads this)</label>
-    <input id="reason" name="reason" type="text" maxlength="1000" autocomplete="off" />
+    <textarea id="reason" name="reason" rows="2" maxlength="1000" autocomplete="off"></textarea>
     <p class="fault" role="alert" data-fault></p>
     <div class="actions">
-      ${approvable ? html`<button class="primary" type="submit" value="approve" data-post="/console/requests/${request.id}/approve">Approve what is ticked</button>` : ''}
-      ${may.deny ? html`<button class="danger" type="submit" value="deny" data-post="/console/requests/${request.id}/deny">Deny</button>` : ''}
+      ${approvable ? html`<button class="primary" type="button" value="approve" data-post="/console/requests/${request.id}/approve">Approve what is ticked</button>` : ''}
+      ${may.deny ? html`<button class="danger" type="button" value="deny" data-post="/console/requests/${request.id}/deny">Deny</button>` : ''}
     </div>
   </form>`
 }

@@ -8,18 +8,24 @@ import { readerOf } from '../../actions/list-rows.ts'
 import { StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
 import { BEARER_PATTERN } from '../../core/bearer.ts'
 import { type Problem, problem } from '../../core/problem.ts'
-import { createMetrics, type Metrics } from './metrics.ts'
+import { VERSION } from '../../core/version.ts'
+import { countedRefusals, createMetrics, type Metrics } from './metrics.ts'
 import { describeApi } from './openapi.ts'
 import { type ApiEnv, answer, callerOf } from './pipeline.ts'
 import { problemResponse } from './problem-to-http.ts'
-import { type ApiParts, VERSION } from './route.ts'
+import type { ApiParts } from './route.ts'
 import { ROUTES } from './routes.ts'
 
 export type { ApiEnv } from './pipeline.ts'
 export type { ApiParts } from './route.ts'
 
-/** `metrics`: one made by `createMetrics`, where other edges count in it too. It follows the log until the store closes. */
-export function createApiApp(edge: Edge, parts: ApiParts, metrics: Metrics = createMetrics(edge.deps)): Hono<ApiEnv> {
+/**
+ * `shared`: metrics made by `createMetrics` by whoever counts the refusals of all edges in it (`countedRefusals`). Without it the
+ * API counts its own. It follows the log until the store closes.
+ */
+export function createApiApp(given: Edge, parts: ApiParts, shared?: Metrics): Hono<ApiEnv> {
+  const metrics = shared ?? createMetrics(given.deps)
+  const edge = shared === undefined ? { ...given, refusals: countedRefusals(given.refusals, metrics) } : given
   const app = new Hono<ApiEnv>()
   const document = JSON.stringify(describeApi(edge.deps.settings.issuer, VERSION))
 

@@ -64,10 +64,8 @@ export function answer(edge: Edge, parts: ApiParts, metrics: Metrics, route: Rou
 
   async function respond(c: Http): Promise<Response> {
     const requestId = c.get('requestId')
-    const refuse = ({ problem: refused, status = statusOfProblem(refused) }: Refused) => {
-      metrics.refusal(refused.code)
-      return problemResponse(refused, requestId, status)
-    }
+    const refuse = ({ problem: refused, status = statusOfProblem(refused) }: Refused) =>
+      problemResponse(refused, requestId, status)
     const who = await callerOf(c, edge, name)
     if (!who.ok) return refuse(who.error)
     const call = callOf(edge, parts, who.value, requestId, c.req.raw.signal)

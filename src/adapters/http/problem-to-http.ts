@@ -65,7 +65,7 @@ const TITLE_OF: Readonly<Record<ProblemCode, string>> = {
 export const statusOfProblem = (problem: Problem): number => (problem.missing ? 404 : STATUS_OF[problem.code])
 
 /** RFC 9457 section 3, with the members of the contract. */
-export function problemDetails(problem: Problem, requestId: string, status = statusOfProblem(problem)) {
+function problemDetails(problem: Problem, requestId: string, status = statusOfProblem(problem)) {
   const { code, message, hint, retryable, retryAfterSeconds, nextTool, didYouMean, manifestPatch } = problem
   return {
     type: `urn:hallpass:problem:${code}`,

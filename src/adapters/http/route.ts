@@ -22,8 +22,6 @@ export type ApiParts = {
   readonly config: { readonly secretsPath: string | null }
 }
 
-export const VERSION = '0.1.0'
-
 /** One authenticated call. */
 export type Call = {
   readonly edge: Edge

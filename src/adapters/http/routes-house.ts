@@ -13,10 +13,12 @@ import { keyOf } from '../../core/model.ts'
 import { problem } from '../../core/problem.ts'
 import { rfc3339 } from '../../core/record.ts'
 import { err, ok } from '../../core/result.ts'
-import { bearer, explanation, key, listOf, madeBearer, rotation, status, whoami } from './answers.ts'
+import { VERSION } from '../../core/version.ts'
+import { listOf } from './answers.ts'
+import { bearer, explanation, key, madeBearer, rotation, status, whoami } from './answers-house.ts'
 import { byId, name, page, scope, why } from './inputs.ts'
 import { presentKey } from './present-rows.ts'
-import { type Call, type Route, route, VERSION } from './route.ts'
+import { type Call, type Route, route } from './route.ts'
 
 const BEARER_KINDS = ['owner', 'admin', 'auditor', 'publisher', 'verifier'] as const
 

@@ -154,10 +154,10 @@ export const requestRoutes: readonly Route[] = [
     params: byId,
     answer: request,
     async run({ deps, caller, context, reader }, { params }) {
-      if (caller.role !== 'agent')
-        return err(
-          (await authorize(reader, caller, 'request.withdraw')) ?? problem('forbidden', 'Only an agent withdraws.'),
-        )
+      const row = (await reader.read([keyOf('request', params.id)])).get('request', params.id)
+      const refused = await authorize(reader, caller, 'request.withdraw', { agent: row?.agent ?? null })
+      if (refused !== null) return err(refused)
+      if (caller.role !== 'agent') return err(problem('forbidden', 'Only an agent withdraws.'))
       const done = await withdrawRequest(deps, caller, params.id, context.requestId)
       return done.ok ? ok(await describeRequest(deps, done.value)) : done
     },

@@ -53,7 +53,7 @@ const VERBS: ReadonlyMap<string, Verb> = new Map([
   }),
 
   verb('access_status', 'call', INPUTS.access_status, (edge, { caller, cut }, input, signal) =>
-    accessStatus(edge.deps, caller, { ...input, waitSeconds: input.waitSeconds ?? 0 }, signal),
+    accessStatus(edge.deps, caller, { ...input, waitSeconds: input.waitSeconds ?? 0 }, AbortSignal.any([signal, cut])),
   ),
 
   verb('issue_token', 'mint', INPUTS.issue_token, async (edge, { caller, requestId }, { grantId }) => {

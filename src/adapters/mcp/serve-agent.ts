@@ -3,11 +3,12 @@
 
 import { ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server'
 import type { Edge } from '../../actions/edge.ts'
+import { VERSION } from '../../core/version.ts'
 import type { Call } from './agent-handlers.ts'
 import { callTool } from './call-tool.ts'
 import type { ReadToolList } from './list-tools.ts'
 
-const INFO = { name: 'hallpass', title: 'Hallpass', version: '0.1.0' }
+const INFO = { name: 'hallpass', title: 'Hallpass', version: VERSION }
 
 const INSTRUCTIONS = [
   'Hallpass lends you short-lived access to tools. You hold nothing until it is granted, and what you hold can be taken back at any time.',

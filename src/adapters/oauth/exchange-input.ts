@@ -58,7 +58,7 @@ export function readExchange(form: Form): Result<ExchangeInput, Refused> {
 const SCOPE = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/
 
 /** RFC 6749 section 3.3. Null where none is named. */
-export function readScope(text: string | undefined): Result<readonly string[] | null, Refused> {
+function readScope(text: string | undefined): Result<readonly string[] | null, Refused> {
   if (text === undefined) return ok(null)
   const scopes = [...new Set(text.split(' '))].sort()
   const isFine = (scope: string) => scope.length <= TEXT.label && SCOPE.test(scope)
@@ -77,7 +77,7 @@ const constraints = z
 const authorizationDetails = z.array(z.strictObject({ type: z.literal(DETAILS_TYPE), constraints })).max(1)
 
 /** RFC 9396 section 5: an unknown type or field is refused. Null where nothing is narrowed. */
-export function readDetails(text: string | undefined): Result<Details | null, Refused> {
+function readDetails(text: string | undefined): Result<Details | null, Refused> {
   if (text === undefined) return ok(null)
   const read = authorizationDetails.safeParse(parseJson(text))
   if (!read.success)

@@ -4,7 +4,7 @@
 import type { Problem, ProblemCode } from '../../core/problem.ts'
 
 /** RFC 6749 5.2; 8693 and 8707 (invalid_target); 9396 (invalid_authorization_details); 8628 (access_denied). */
-export type OauthError =
+type OauthError =
   | 'invalid_request'
   | 'invalid_client'
   | 'invalid_grant'
@@ -18,7 +18,7 @@ export type OauthError =
   | 'temporarily_unavailable'
   | 'server_error'
 
-export type OauthStatus = 400 | 401 | 403 | 413 | 429 | 500 | 503
+type OauthStatus = 400 | 401 | 403 | 413 | 429 | 500 | 503
 
 /** A refusal on its way out; `error` where a place has its own word for the code. */
 export type Refused = {

@@ -14,7 +14,7 @@ const RETRY_MS = 500
 /** How long one full picture serves those who start over at the same time. */
 const FULL_MS = 2_000
 
-export type Entry = { readonly seq: Seq; readonly denials: readonly Denial[] }
+type Entry = { readonly seq: Seq; readonly denials: readonly Denial[] }
 
 export type DenialFeed = {
   /** Everything that was committed up to here has been looked at. */

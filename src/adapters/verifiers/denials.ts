@@ -5,7 +5,7 @@ import type { Change, Deps, ListQuery } from '../../actions/ports.ts'
 import { CLOCK_SKEW_SECONDS, LEEWAY_SECONDS_MAX, LIFETIME, PAGE } from '../../core/limits.ts'
 import type { Grant, Instant, Kind, Lockable, Row, Rows } from '../../core/model.ts'
 
-export type Denied =
+type Denied =
   | { readonly sid: string }
   | { readonly grant_id: string }
   | { readonly jti: string }

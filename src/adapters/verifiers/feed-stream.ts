@@ -48,8 +48,9 @@ export function openFeedStream(
       if (entries === null) return
       const position = feed.position()
       const owes = sent < named() && position >= named()
-      if (entries.length === 0 && !owes && performance.now() - sentAt < HEARTBEAT_MS) {
-        await feed.moved(tool, HEARTBEAT_MS, life.signal)
+      const quietMs = HEARTBEAT_MS - (performance.now() - sentAt)
+      if (entries.length === 0 && !owes && quietMs > 0) {
+        await feed.moved(tool, quietMs, life.signal)
         continue
       }
       sent = position
@@ -74,6 +75,7 @@ export function openFeedStream(
     yield missed.map(lines).join('') + line({ seq: sent, synced: true })
   }
 
+  const isStalled = () => performance.now() - askedAt > STALLED_MS
   const isGood = () => !life.signal.aborted && feed.isCurrent() && feed.generation() === generation
   const over = () => {
     if (!life.signal.aborted) life.abort()
@@ -85,7 +87,9 @@ export function openFeedStream(
     start(controller) {
       end = () => {
         over()
-        controller.error(new Error('the feed ended'))
+        // What nobody reads would never drain: only an error lets go of the socket.
+        if (isStalled()) controller.error(new Error('the guard reads no more'))
+        else controller.close()
       }
     },
     async pull(controller) {
@@ -109,7 +113,7 @@ export function openFeedStream(
       end = null
       now?.()
     },
-    isStalled: () => performance.now() - askedAt > STALLED_MS,
+    isStalled,
   }
 }
 

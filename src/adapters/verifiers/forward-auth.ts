@@ -164,8 +164,11 @@ const deadToken = (reason: Problem): Refused =>
           hint: reason.hint ?? 'Redeem your grant again, or ask with request_access if it is gone.',
         },
         status: 401,
-        challenge: 'Bearer realm="hallpass", error="invalid_token"',
+        challenge: `Bearer realm="hallpass", error="invalid_token", error_description="${quotable(reason.message)}"`,
       }
+
+/** RFC 6750 section 3: printable ASCII without quotes; a proxy that drops our body still passes this on. */
+const quotable = (text: string): string => text.replaceAll('"', "'").replace(/[^\x20-\x21\x23-\x5b\x5d-\x7e]/g, '?')
 
 const insufficientScope = (needed: readonly string[]): Refused => ({
   problem: problem('scope_not_in_manifest', `This needs the scope ${needed.join(' ')}.`, {

@@ -14,7 +14,7 @@ const MAX_ANSWERS = 32
 type Answer = { readonly seq: Seq; readonly until: number }
 type Held = { ackSeq: Seq; answers: Answer[] }
 
-export type Renewal = { readonly seq: Seq; readonly leaseSeconds: number } | 'ahead' | 'full'
+type Renewal = { readonly seq: Seq; readonly leaseSeconds: number } | 'ahead' | 'full'
 
 export type GuardLeases = Guards & {
   /** `ahead`: the guard has applied more than there is. `full`: too many guards of this tool. */

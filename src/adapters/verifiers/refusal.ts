@@ -6,7 +6,7 @@ import type { Problem } from '../../core/problem.ts'
 
 export type VerifierContext = Context<{ Variables: EdgeVariables }>
 
-export type RefusalStatus = 400 | 401 | 403 | 409 | 413 | 429 | 500 | 503
+type RefusalStatus = 400 | 401 | 403 | 409 | 413 | 429 | 500 | 503
 
 export type Refused = {
   readonly problem: Problem
@@ -16,7 +16,7 @@ export type Refused = {
 }
 
 /** The status of what any route here may answer; a token's own refusals are forward-auth's to word. */
-export function statusOf({ code }: Problem): RefusalStatus {
+function statusOf({ code }: Problem): RefusalStatus {
   switch (code) {
     case 'unauthenticated':
       return 401

@@ -8,7 +8,7 @@ import { err, ok, type Result } from '../../core/result.ts'
 import { rawHeader } from './raw-header.ts'
 import { type Refused, refused, type VerifierContext } from './refusal.ts'
 
-export const VERIFIER_HEADER = 'x-hallpass-verifier'
+const VERIFIER_HEADER = 'x-hallpass-verifier'
 
 export async function verifierGate(
   edge: Edge,

@@ -1,0 +1,171 @@
+// The shapes of what the API answers about the house: revisions, the trail, status, tokens and keys. Strict, like those
+// of answers.ts.
+
+import { z } from '@hono/zod-openapi'
+import { count, receipt, strings, time } from './answers.ts'
+
+const widening = z
+  .strictObject({
+    id: z.string(),
+    revision: z.string(),
+    slice: z.string(),
+    diff: strings,
+    needs: z
+      .array(z.strictObject({ as: z.string(), of: z.string(), eligible: strings, givenBy: z.string().optional() }))
+      .readonly(),
+    status: z.enum(['waiting', 'accepted', 'declined', 'void']),
+    mayAccept: z.boolean(),
+    decidedBy: z.string().optional(),
+    decidedAt: time.optional(),
+    createdAt: time,
+  })
+  .openapi('Widening')
+
+export const revision = z
+  .strictObject({
+    id: z.string(),
+    digest: z.string(),
+    base: z.string().nullable(),
+    proposedBy: z.string(),
+    proposedAt: time,
+    status: z.enum(['proposed', 'in force', 'replaced']),
+    narrowings: strings,
+    warnings: strings,
+    widenings: z.array(widening).readonly(),
+    waiting: count,
+  })
+  .openapi('Revision')
+
+export const applied = z
+  .strictObject({ revision, changed: z.boolean(), receipts: z.array(receipt).readonly() })
+  .openapi('AppliedRevision')
+export const settled = z
+  .strictObject({
+    settled: z.array(widening).readonly(),
+    others: z.array(widening).readonly(),
+    receipts: z.array(receipt).readonly(),
+  })
+  .openapi('SettledRevision')
+
+const change = z.strictObject({ slice: z.string(), lines: strings })
+export const plan = z
+  .strictObject({
+    digest: z.string(),
+    inForce: z.string().nullable(),
+    narrowings: z.array(change).readonly(),
+    widenings: z
+      .array(
+        z.strictObject({
+          slice: z.string(),
+          diff: strings,
+          needs: z.array(z.strictObject({ as: z.string(), of: z.string(), eligible: strings })).readonly(),
+        }),
+      )
+      .readonly(),
+    orphaned: z.array(z.strictObject({ of: z.string(), name: z.string(), fallback: z.string() })).readonly(),
+    faults: strings,
+    warnings: strings,
+    dies: z.strictObject({ sessions: strings, grants: strings, credentials: strings }),
+  })
+  .openapi('Plan')
+
+export const auditEntry = z
+  .strictObject({
+    index: z.int(),
+    v: z.int(),
+    kind: z.string(),
+    at: time,
+    actor: z.strictObject({ type: z.string(), id: z.string() }),
+    subject: z.record(z.string(), z.string()),
+    request: z.string().nullable(),
+    body: z.record(z.string(), z.unknown()),
+  })
+  .openapi('AuditRecord')
+
+export const proof = z
+  .strictObject({ index: z.int(), size: z.int(), leaf: z.string(), root: z.string(), proof: strings })
+  .openapi('InclusionProof')
+
+export const status = z
+  .strictObject({
+    version: z.string(),
+    initialized: z.boolean(),
+    fresh: z.boolean(),
+    locked: z.boolean(),
+    revision: z.string().nullable(),
+    scopesMode: z.enum(['watch', 'push']),
+    manifestFaults: strings,
+    records: count,
+    root: z.string(),
+    outstanding: z.strictObject({ count, items: z.array(receipt).readonly() }),
+    revoking: z.strictObject({ count }),
+    waiting: z.strictObject({ requests: count, widenings: count }),
+    overdue: z.strictObject({
+      count,
+      items: z.array(z.strictObject({ agent: z.string(), reviewBy: z.string() })).readonly(),
+    }),
+    locks: z.strictObject({
+      count,
+      items: z
+        .array(z.strictObject({ id: z.string(), kind: z.string(), name: z.string(), until: time.optional() }))
+        .readonly(),
+    }),
+    signingKey: z.strictObject({ kid: z.string(), since: time }).nullable(),
+    verifiersExpiring: z.array(z.strictObject({ id: z.string(), tool: z.string(), expiresAt: time })).readonly(),
+  })
+  .openapi('Status')
+
+export const explanation = z
+  .strictObject({
+    answer: z.enum(['yes', 'may ask', 'needs approval', 'no']),
+    why: z.string(),
+    code: z.string().optional(),
+    hint: z.string().optional(),
+    manifest: z.strictObject({ file: z.string(), line: z.int(), role: z.string().nullable() }).optional(),
+    revision: z.string().nullable(),
+    approval: z.string().optional(),
+    grants: z.array(z.strictObject({ id: z.string(), approvedBy: strings, expiresAt: time })).readonly(),
+    manifestPatch: z.string().optional(),
+  })
+  .openapi('Explanation')
+
+export const whoami = z
+  .strictObject({
+    role: z.enum(['agent', 'owner', 'admin', 'auditor', 'publisher', 'operator']),
+    subject: z.string(),
+    session: z.string().optional(),
+    token: z.string().optional().openapi({ description: 'Id of the bearer, never the bearer.' }),
+    expiresAt: time.optional(),
+  })
+  .openapi('Whoami')
+
+const bearerKind = z.enum(['owner', 'admin', 'auditor', 'publisher', 'verifier'])
+export const bearer = z
+  .strictObject({
+    id: z.string(),
+    kind: bearerKind,
+    subject: z.string(),
+    madeBy: z.string(),
+    createdAt: time,
+    expiresAt: time,
+    revokedAt: time.optional(),
+    status: z.enum(['valid', 'expired', 'revoked']),
+    warning: z.string().optional(),
+  })
+  .openapi('Bearer')
+export const madeBearer = z
+  .strictObject({ id: z.string(), kind: bearerKind, subject: z.string(), expiresAt: time, token: z.string() })
+  .openapi('MadeBearer')
+export const key = z
+  .strictObject({
+    kid: z.string(),
+    use: z.enum(['tokens', 'audit']),
+    alg: z.string(),
+    status: z.enum(['published', 'signing', 'retiring', 'retired']),
+    createdAt: time,
+    signsFrom: time,
+    retiresAt: time.optional(),
+    publicJwk: z.record(z.string(), z.string()),
+  })
+  .openapi('Key')
+export const rotation = z.strictObject({ kid: z.string(), signsFrom: time }).openapi('Rotation')
