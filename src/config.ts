@@ -157,6 +157,14 @@ export function readConfig(
     faults.push('HALLPASS_KEK must not lie in the data folder off loopback: a copy of the folder would open itself')
   }
 
+  const scopesPath = read('scopes', resolve(cwd, 'scopes'), path)
+  const scopesMode = read<Config['scopesMode']>('scopesMode', 'watch', (text) => oneOf(text, ['watch', 'push']))
+  const database = read<Config['database']>(
+    'database',
+    { engine: 'sqlite', path: resolve(dataPath, 'hallpass.db') },
+    (text) => parseDatabase(text, cwd),
+  )
+
   const config: Config = {
     host,
     port,
@@ -165,13 +173,9 @@ export function readConfig(
     allowedHosts,
     tls,
     dataPath,
-    scopesPath: read('scopes', resolve(cwd, 'scopes'), path),
-    scopesMode: read<Config['scopesMode']>('scopesMode', 'watch', (text) => oneOf(text, ['watch', 'push'])),
-    database: read<Config['database']>(
-      'database',
-      { engine: 'sqlite', path: resolve(dataPath, 'hallpass.db') },
-      (text) => parseDatabase(text, cwd),
-    ),
+    scopesPath,
+    scopesMode,
+    database,
     kek,
     secretsPath,
     sessionMaxSeconds: read<number>('sessionMax', LIFETIME.sessionMax, parseSessionMax),
@@ -182,6 +186,9 @@ export function readConfig(
         ? [
             'The broker is reached from outside, and its KEK lies in the data folder: set HALLPASS_KEK to one elsewhere.',
           ]
+        : []),
+      ...(database.engine === 'postgres' && isInTheClear(new URL(database.url.reveal()))
+        ? ['HALLPASS_DATABASE is on another machine and reached in the clear: add ?sslmode=verify-full to the address.']
         : []),
     ],
   }
@@ -235,6 +242,13 @@ function parseDatabase(text: string, cwd: string): Result<Config['database'], st
   if (path === ':memory:' || path.startsWith('file:'))
     return err('must be a plain file: what is in memory forgets what was revoked')
   return ok({ engine: 'sqlite', path: resolve(cwd, path) })
+}
+
+/** A socket's folder as the host, and loopback, leave the machine in no case. */
+function isInTheClear({ hostname, searchParams }: URL): boolean {
+  const host = decodeURIComponent(searchParams.get('host') ?? hostname)
+  const isHere = host === '' || host.startsWith('/') || isLoopbackHost(host)
+  return !isHere && ['disable', 'allow', 'prefer', null].includes(searchParams.get('sslmode'))
 }
 
 function parseKekSource(text: string, cwd: string): Result<KekSource, string> {

@@ -166,6 +166,16 @@ test('PostgreSQL is named by an address, and a database in memory is refused (P1
   for (const url of ['postgres://db/hallpass', 'postgresql://u:p%40ss@10.0.0.1:5433/h?sslmode=verify-full']) {
     expect(unwrap(read({ HALLPASS_DATABASE: url })).database).toMatchObject({ engine: 'postgres' })
   }
+  const warned = (url: string) => unwrap(read({ HALLPASS_DATABASE: url })).warnings.length
+  expect(warned('postgres://db.example.com/hallpass?sslmode=disable')).toBe(1)
+  for (const url of [
+    'postgres://db.example.com/hallpass?sslmode=verify-full',
+    'postgres://%2Frun%2Fpostgresql/h',
+    'postgres:///h?host=/run/postgresql',
+    'postgres://[::1]:5433/h',
+  ]) {
+    expect(warned(url)).toBe(0)
+  }
   for (const url of ['postgres:', 'postgres://db', 'postgres://u:p@ss:x/h', 'mysql://db/hallpass']) {
     expect(faultsOf({ HALLPASS_DATABASE: url })).toHaveLength(1)
   }
