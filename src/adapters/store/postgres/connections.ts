@@ -85,8 +85,7 @@ export function connectionsTo(url: string, schema: string): Connections {
     line: (role, options = {}) => createLine(configOf(role), STATEMENT_MS[role] + LOST_AFTER_MS, options),
     readers(most) {
       const pool = new pg.Pool({ ...configOf('reader'), max: most, idleTimeoutMillis: 60_000 })
-      // An idle connection that breaks is replaced by the pool; whoever asks next hears of a server that is gone.
-      pool.on('error', () => {})
+      pool.on('error', () => 'an idle connection broke: the pool makes another, and whoever asks next hears of it')
       const deadline = STATEMENT_MS.reader + LOST_AFTER_MS
       async function using<T>(work: (query: Query) => Promise<T>): Promise<T> {
         const client = await pool.connect().catch((thrown: unknown) => {
@@ -145,8 +144,12 @@ function createLine(config: pg.ClientConfig, deadlineMs: number, options: LineOp
       const [backend] = await run<{ pid: number }>(client, { text: 'select pg_backend_pid() as pid' }, deadlineMs)
       pid = backend?.pid ?? 0
     } catch (thrown) {
-      client.end().catch(() => {})
+      giveUp(client)
       throw thrown instanceof QueryError ? thrown : new QueryError('unreachable', codeOf(thrown), messageOf(thrown))
+    }
+    if (isClosed) {
+      giveUp(client)
+      throw new QueryError('unreachable', '', 'the connection is closed')
     }
     current = client
     return client
@@ -160,7 +163,7 @@ function createLine(config: pg.ClientConfig, deadlineMs: number, options: LineOp
       } catch (thrown) {
         if (!(thrown instanceof QueryError) || thrown.why !== 'refused') {
           drop(client)
-          client.end().catch(() => {})
+          giveUp(client)
         }
         throw thrown
       }
@@ -173,6 +176,11 @@ function createLine(config: pg.ClientConfig, deadlineMs: number, options: LineOp
       await current?.end()
     },
   }
+}
+
+/** Ends a connection whose state is not known; that it cannot say goodbye is no news. */
+function giveUp(client: pg.Client): void {
+  client.end().catch(() => 'gone already')
 }
 
 async function run<R extends object>(client: pg.ClientBase, statement: Statement, deadlineMs: number): Promise<R[]> {

@@ -134,7 +134,11 @@ async function createStore(
   const since = clock.monotonic()
   const fresh = () => isWritten && broken === null && closing === null && follower.isFresh()
   // A listener hears of a database that does not answer by the heartbeat that stays away, and of the rest by a reload.
-  const missed = (after: Seq, limit: number) => reader.missed(after, limit).catch(() => [])
+  const missed = (after: Seq, limit: number) =>
+    reader.missed(after, limit).catch((thrown: unknown) => {
+      if (thrown instanceof QueryError) return []
+      throw thrown
+    })
   const memory = createMemory(await reader.whole(), missed, () => fresh())
   const { view } = memory
   const follower = follow({

@@ -106,7 +106,7 @@ export async function migrate(query: Query, schema: string, now: Date): Promise<
     }
     await query({ text: 'commit' })
   } catch (thrown) {
-    await query({ text: 'rollback' }).catch(() => {})
+    await query({ text: 'rollback' }).catch(() => 'rolled back by its end')
     throw thrown
   }
 }
