@@ -11,6 +11,7 @@ import {
 } from '../../src/adapters/store/postgres/connections.ts'
 import { openPostgresStore, type PostgresStoreOptions } from '../../src/adapters/store/postgres/postgres-store.ts'
 import { MIGRATIONS } from '../../src/adapters/store/postgres/schema.ts'
+import { crashAndRestart } from '../support/postgres-cluster.ts'
 import { administer, freshSchema, type TestSchema } from '../support/postgres-schema.ts'
 import { type Opened, type OpenOptions, storeContract } from './store-contract.ts'
 import { committed, member, START, sealed, session, testClock, tool } from './store-fixtures.ts'
@@ -197,6 +198,85 @@ describe('PostgreSQL', () => {
     }
     await committed(store, { put: [session('a', { expiresAt: 1.5 }), session('a', { expiresAt: 2.5 })] })
     expect((await store.list({ kind: 'session', where: { expiresAfter: 2 }, limit: 9 })).rows).not.toHaveLength(0)
+  })
+
+  test('time that passes while others hold the log counts against what expires (STORE rule 1)', async () => {
+    const store = await opened()
+    const holder = new pg.Client({ connectionString: url })
+    await holder.connect()
+    await holder.query(`begin; select 1 from ${schema.name}.head for update`)
+    const [late, inTime] = [START + 50, START + 60_000].map((notAfter) => store.commit(member({ notAfter })))
+    await pause(150)
+    await holder.end()
+    expect(await late).toEqual({ ok: false, why: 'late', keys: [] })
+    expect(await inTime).toMatchObject({ ok: true })
+  })
+
+  test('who fell behind what is kept reads everything anew, and so do its listeners (STORE rule 5)', async () => {
+    let isCut = false
+    const behind = await opened({}, (...given) =>
+      around(connectionsTo(...given), async (role, _statement, work) => {
+        if (isCut && role === 'doorbell') throw new QueryError('lost', '', 'the line is cut')
+        return work()
+      }),
+    )
+    const other = await opened({ keepChanges: 5 })
+    await committed(behind, { put: [tool('a'), session('ses_1')] })
+    await behind.read(['session/ses_1'])
+    const stop = new AbortController()
+    const feed = behind.changes(1, stop.signal)[Symbol.asyncIterator]()
+    const next = feed.next()
+    isCut = true
+    for (let epoch = 1; epoch <= 40; epoch++) {
+      await committed(other, { put: [tool('a', epoch), session('ses_1', { key: `k${epoch}` })] })
+    }
+    const oldest = async () =>
+      (await administer(url, `select min(first)::int as first from ${schema.name}.change`)).rows[0].first
+    await expect.poll(oldest, { timeout: 5_000 }).toBeGreaterThan(10)
+    isCut = false
+    expect(await next).toMatchObject({ value: { type: 'reload', seq: 41 } })
+    const end = await behind.read(['tool/a', 'session/ses_1'])
+    expect([end.seq, end.get('tool', 'a')?.epoch, end.get('session', 'ses_1')?.key]).toEqual([41, 40, 'k40'])
+    stop.abort()
+    await feed.next()
+  })
+
+  test('after a crash of the server every acknowledged commit is there, and what was in doubt is known (P1)', async () => {
+    const store = await opened()
+    const acknowledged = new Map<string, number>()
+    const doubtful: string[] = []
+    let isOver = false
+    const commitUntilOver = async (lane: number) => {
+      for (let round = 0; !isOver; round++) {
+        const id = `cmt_${lane}_${round}`
+        try {
+          acknowledged.set(id, (await committed(store, { id, put: [tool(id)] })).first)
+        } catch (thrown) {
+          if (thrown instanceof StoreInDoubt) doubtful.push(id)
+          else if (!(thrown instanceof StoreUnavailable)) throw thrown
+          await pause(20)
+        }
+      }
+    }
+    const workers = Array.from({ length: 40 }, (_, lane) => commitUntilOver(lane))
+    for (let crash = 1; crash <= 3; crash++) {
+      const before = acknowledged.size
+      await expect.poll(() => acknowledged.size, { timeout: 10_000 }).toBeGreaterThan(before + 100)
+      crashAndRestart(inject('postgresServer'))
+      await expect.poll(() => store.fresh(), { timeout: 10_000 }).toBe(true)
+    }
+    isOver = true
+    await Promise.all(workers)
+    for (const id of doubtful) {
+      const outcome = await store.outcomeOf(id)
+      if (outcome !== 'never' && outcome.ok) acknowledged.set(id, outcome.first)
+    }
+    const { size } = await store.tree()
+    expect([...acknowledged.values()].toSorted((a, b) => a - b)).toEqual(Array.from({ length: size }, (_, i) => i))
+    for (const [id, first] of acknowledged) {
+      expect((await store.read([`tool/${id}`])).versions.get(`tool/${id}`)).toBe(first + 1)
+    }
+    expect(doubtful.length).toBeGreaterThan(0)
   })
 
   describe('a lost reply', () => {

@@ -10,7 +10,17 @@ import type { TestProject } from 'vitest/node'
 declare module 'vitest' {
   export interface ProvidedContext {
     readonly postgresUrl: string
+    /** What starts this server again, and what kills it: see {@link crashAndRestart}. */
+    readonly postgresServer: Server
   }
+}
+
+export type Server = {
+  readonly control: string
+  readonly folder: string
+  readonly start: readonly string[]
+  readonly crash: readonly string[]
+  readonly user: { readonly uid: number; readonly gid: number } | null
 }
 
 const DEBIAN = '/usr/lib/postgresql'
@@ -42,6 +52,11 @@ function unprivileged(): { readonly uid: number; readonly gid: number } | null {
   }
 }
 
+/** Ends the server without any farewell, as a power cut would, and starts it again. */
+export function crashAndRestart({ control, folder, start, crash, user }: Server): void {
+  for (const args of [crash, start]) execFileSync(control, args, { cwd: folder, stdio: 'ignore', ...user })
+}
+
 export default function startCluster(project: TestProject): () => void {
   const bin = binaries()
   const user = unprivileged()
@@ -49,21 +64,24 @@ export default function startCluster(project: TestProject): () => void {
   if (user !== null) chownSync(folder, user.uid, user.gid)
   const data = join(folder, 'data')
   const log = join(folder, 'log')
+  const options = `-k ${folder} -c listen_addresses= -c max_connections=200`
+  const start = ['-D', data, '-l', log, '-o', options, '-w', 'start']
+  const crash = ['-D', data, '-m', 'immediate', '-w', 'stop']
   const run = (name: string, args: readonly string[]) =>
     execFileSync(join(bin, name), args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], ...user })
 
   const stop = () => {
-    if (existsSync(join(data, 'postmaster.pid'))) run('pg_ctl', ['-D', data, '-m', 'immediate', '-w', 'stop'])
+    if (existsSync(join(data, 'postmaster.pid'))) run('pg_ctl', crash)
     rmSync(folder, { recursive: true, force: true })
   }
   try {
     run('initdb', ['-D', data, '-U', 'hallpass', '--auth=trust', '--encoding=UTF8', '--locale=C', '--no-sync'])
-    const options = `-k ${folder} -c listen_addresses= -c max_connections=200`
-    run('pg_ctl', ['-D', data, '-l', log, '-o', options, '-w', 'start'])
+    run('pg_ctl', start)
   } catch (thrown) {
     stop()
     throw thrown
   }
+  project.provide('postgresServer', { control: join(bin, 'pg_ctl'), folder, start, crash, user })
   project.provide('postgresUrl', `postgres://hallpass@${encodeURIComponent(folder)}/postgres`)
   return stop
 }

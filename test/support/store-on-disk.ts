@@ -1,15 +1,11 @@
-// A real store, with a clock that the test moves: SQLite in a temporary folder, or PostgreSQL where
-// HALLPASS_TEST_STORE says so.
+// A real store in a temporary folder, or in PostgreSQL, with a clock that the test moves.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { inject } from 'vitest'
 import type { Clock, Context, Ids, Log, Store } from '../../src/actions/ports.ts'
-import { openPostgresStore } from '../../src/adapters/store/postgres/postgres-store.ts'
-import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import { systemIds } from '../../src/adapters/system/ids.ts'
-import { freshSchema } from './postgres-schema.ts'
+import { testStore } from './test-store.ts'
 
 export type MovableClock = Clock & { advance(seconds: number): void }
 
@@ -39,14 +35,8 @@ export async function storeOnDisk(): Promise<StoreOnDisk> {
   const folder = mkdtempSync(join(tmpdir(), 'hallpass-'))
   const path = join(folder, 'hallpass.db')
   const clock = movableClock()
-  const onSqlite = async (): Promise<Opened> => ({
-    store: await openSqliteStore({ path, clock }),
-    kept: async () => readdirSync(folder).map((name) => readFileSync(join(folder, name))),
-    forget: async () => {},
-  })
-  const { store, kept, forget } = await (process.env.HALLPASS_TEST_STORE === 'postgres'
-    ? onPostgres(clock)
-    : onSqlite())
+  const { open, kept, forget } = testStore(path, clock)
+  const store = await open()
   return {
     store,
     clock,
@@ -60,17 +50,6 @@ export async function storeOnDisk(): Promise<StoreOnDisk> {
       rmSync(folder, { recursive: true, force: true })
     },
   }
-}
-
-type Opened = { readonly store: Store; kept(): Promise<Buffer[]>; forget(): Promise<void> }
-
-async function onPostgres({ now }: Clock): Promise<Opened> {
-  const url = inject('postgresUrl')
-  const schema = freshSchema(url)
-  // How old its knowledge is goes by true time: a clock that a test moves by an hour would make it an hour old.
-  const clock = { now, monotonic: () => performance.now() }
-  const store = await openPostgresStore({ url, schema: schema.name, clock })
-  return { store, kept: schema.contents, forget: schema.drop }
 }
 
 export const operator: Context = { caller: { role: 'operator' }, requestId: 'req_test' }

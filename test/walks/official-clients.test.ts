@@ -11,11 +11,12 @@ import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { testDatabase } from '../support/test-store.ts'
 
 let broker: SampleBroker
 let owner: string
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
 })
 afterAll(() => broker.close())
