@@ -330,7 +330,7 @@ describe('PostgreSQL', () => {
       await holder.connect()
       await holder.query(`begin; select 1 from ${schema.name}.head for update`)
       const doubt = member({ put: [tool('a')] })
-      const commit = store.commit(doubt)
+      const refused = expect(store.commit(doubt)).rejects.toThrow(StoreInDoubt)
       await expect
         .poll(
           async () => {
@@ -344,7 +344,7 @@ describe('PostgreSQL', () => {
           { interval: 10 },
         )
         .toBe(1)
-      await expect(commit).rejects.toThrow(StoreInDoubt)
+      await refused
       const outcome = store.outcomeOf(doubt.id)
       await holder.end()
       expect(await outcome).toBe('never')
