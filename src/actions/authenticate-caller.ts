@@ -79,11 +79,6 @@ function bearerIn([header, ...others]: readonly string[]): string | null {
   return /^bearer ([A-Za-z0-9._~+/-]+=*)$/i.exec(header)?.[1] ?? null
 }
 
-/** Every value of a header as it came over the wire: Node's own `headers` hides a second Authorization. */
-export function headersNamed(rawHeaders: readonly string[], name: string): readonly string[] {
-  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
-}
-
 const unauthenticated = (message: string, detail: string): Problem =>
   problem('unauthenticated', message, {
     hint: "Send Authorization: Bearer and a token: an owner's, admin's, auditor's or publisher's from the broker's operator, or an agent's session token.",

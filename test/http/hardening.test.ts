@@ -112,6 +112,13 @@ test('a refusal of somebody known is on the trail with its reason before it is a
 test.each<[string, string, string, unknown, number]>([
   ['an unknown key', 'POST', '/v1/locks', { kind: 'everything', reason: 'x', sudo: true }, 400],
   ['a key of the prototype', 'POST', '/v1/locks', '{"kind":"everything","reason":"x","__proto__":{"a":1}}', 400],
+  [
+    'a limit named like the prototype',
+    'POST',
+    '/v1/requests',
+    '{"tool":"t","scopes":["read"],"reason":"x","details":{"__proto__":["a"]}}',
+    400,
+  ],
   ['a wrong type', 'POST', '/v1/locks', { kind: 'everything', reason: 7 }, 400],
   ['no JSON', 'POST', '/v1/locks', 'kind=everything', 400],
   ['an array', 'POST', '/v1/locks', [], 400],

@@ -5,13 +5,14 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type Context as HonoContext } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
-import { authenticateCaller, headersNamed } from '../../actions/authenticate-caller.ts'
+import { authenticateCaller } from '../../actions/authenticate-caller.ts'
 import { authorize } from '../../actions/authorize.ts'
 import { describeRequest } from '../../actions/describe-request.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import { listRows, readerOf } from '../../actions/list-rows.ts'
 import { listWidenings, mayMeet } from '../../actions/list-widenings.ts'
 import { type Caller, type Context, StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
+import { rawHeader } from '../../actions/raw-header.ts'
 import { approveRequest, denyRequest } from '../../actions/settle-request.ts'
 import { settleRevision } from '../../actions/settle-revision.ts'
 import { formatDuration } from '../../core/duration.ts'
@@ -183,10 +184,8 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
   /** Signs in, runs, and puts each refusal of somebody known on the trail. */
   async function visit(c: Http, run: (visit: Visit) => Promise<Result<Html, Problem>>): Promise<Response> {
     const route = `${c.req.method} ${c.req.routePath}`
-    const raw = c.env?.incoming?.rawHeaders
-    const sent = c.req.header('authorization')
     const who = await authenticateCaller(edge, {
-      authorizations: raw === undefined ? (sent === undefined ? [] : [sent]) : headersNamed(raw, 'authorization'),
+      authorizations: rawHeader(c, 'authorization'),
       // The page is for people with a token; the socket has the command line.
       operator: null,
       remote: c.get('remote') ?? 'unknown',

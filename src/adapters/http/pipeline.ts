@@ -3,9 +3,10 @@
 
 import type { HttpBindings } from '@hono/node-server'
 import type { Context as HonoContext } from 'hono'
-import { type ApiCaller, authenticateCaller, headersNamed, type Presented } from '../../actions/authenticate-caller.ts'
+import { type ApiCaller, authenticateCaller, type Presented } from '../../actions/authenticate-caller.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import type { Caller } from '../../actions/ports.ts'
+import { rawHeader } from '../../actions/raw-header.ts'
 import { BODY_BYTES, HTTP } from '../../core/limits.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -19,10 +20,8 @@ type Http = HonoContext<ApiEnv>
 
 /** What the call presents itself with, read where Node hides nothing. */
 function presented(c: Http): Presented {
-  const raw = c.env?.incoming?.rawHeaders
-  const sent = c.req.header('authorization')
   return {
-    authorizations: raw === undefined ? (sent === undefined ? [] : [sent]) : headersNamed(raw, 'authorization'),
+    authorizations: rawHeader(c, 'authorization'),
     operator: c.get('operator') ?? null,
     remote: c.get('remote') ?? 'unknown',
   }

@@ -39,11 +39,17 @@ export async function readBody(request: Request, maxBytes: number): Promise<Resu
   if (!/^application\/json *(;|$)/i.test(request.headers.get('content-type') ?? ''))
     return refuse('The body must be sent as application/json.', 415)
   try {
-    return ok(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))))
+    return ok(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)), noPrototype))
   } catch {
     // Neither the parser's message nor the text: both repeat what was sent.
     return refuse('The body is not JSON in UTF-8.')
   }
+}
+
+/** A schema would drop this key in silence, and with it a limit that was asked for. */
+function noPrototype(key: string, value: unknown): unknown {
+  if (key === '__proto__') throw new SyntaxError('a key that nothing takes')
+  return value
 }
 
 /** The checked value, or the first faults by place. */

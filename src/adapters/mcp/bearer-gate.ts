@@ -92,17 +92,3 @@ export function createBearerGate(
     },
   }
 }
-
-/** Every Authorization header of the request: Node's and the Fetch API's views fold or hide doubled ones. */
-export function authorizationHeaders(env: unknown, header: string | undefined): readonly string[] {
-  const raw = rawHeaders(env)
-  if (raw === null) return header === undefined ? [] : [header]
-  return raw.flatMap((name, i) => (i % 2 === 0 && name.toLowerCase() === 'authorization' ? [raw[i + 1] ?? ''] : []))
-}
-
-function rawHeaders(env: unknown): readonly string[] | null {
-  if (typeof env !== 'object' || env === null || !('incoming' in env)) return null
-  const { incoming } = env
-  if (typeof incoming !== 'object' || incoming === null || !('rawHeaders' in incoming)) return null
-  return Array.isArray(incoming.rawHeaders) ? incoming.rawHeaders : null
-}

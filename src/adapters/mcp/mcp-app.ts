@@ -5,10 +5,11 @@ import { hostHeaderValidation } from '@modelcontextprotocol/hono'
 import { type Context, Hono } from 'hono'
 import { authenticateSession } from '../../actions/authenticate-session.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
+import { rawHeader } from '../../actions/raw-header.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { ok, type Result } from '../../core/result.ts'
 import { type AgentHandler, type Call, createAgentHandlers } from './agent-handlers.ts'
-import { authorizationHeaders, createBearerGate, type Shown } from './bearer-gate.ts'
+import { createBearerGate, type Shown } from './bearer-gate.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
@@ -49,7 +50,7 @@ export function createMcpApp(edge: Edge): McpApp {
       edge.refusals.stranger('forbidden')
       return refuse(problem('forbidden', 'Pages of other origins may not call this.'))
     }
-    const shown = await gate.show(authorizationHeaders(c.env, c.req.header('authorization')), remote)
+    const shown = await gate.show(rawHeader(c, 'authorization'), remote)
     if (!shown.ok) return refuse(shown.error.problem, shown.error)
     const body = await readJsonBody(c.req.raw)
     if (!body.ok) return refuse(body.error.problem, body.error)

@@ -5,6 +5,7 @@ import type { Context } from 'hono'
 import { staleView } from '../../actions/authenticate-session.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import type { Proof } from '../../actions/open-session.ts'
+import { rawHeader } from '../../actions/raw-header.ts'
 import { judgeInstallation } from '../../core/judge.ts'
 import { keyOf } from '../../core/model.ts'
 import { type Problem, problem } from '../../core/problem.ts'
@@ -13,7 +14,6 @@ import { sliceId } from '../../core/slice.ts'
 import { ASSERTION_TYPE, readAssertion, verifyAssertion } from './client-assertion.ts'
 import { type Form, invalidRequest } from './form.ts'
 import type { Refused } from './problem-to-oauth.ts'
-import { rawHeader } from './raw-header.ts'
 
 export type OauthContext = Context<{ Variables: EdgeVariables }>
 

@@ -4,13 +4,13 @@
 import { authenticateVerifier, type VerifierCaller } from '../../actions/authenticate-verifier.ts'
 import { checkCredential } from '../../actions/check-credential.ts'
 import type { Edge } from '../../actions/edge.ts'
+import { rawHeader } from '../../actions/raw-header.ts'
 import { authorizationDetails } from '../../core/claims.ts'
 import { problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { type OauthContext, stranger } from './authenticate-client.ts'
 import { type Form, invalidRequest } from './form.ts'
 import type { Refused } from './problem-to-oauth.ts'
-import { rawHeader } from './raw-header.ts'
 
 const ROUTE = 'POST /oauth/introspect'
 const INACTIVE = { active: false }

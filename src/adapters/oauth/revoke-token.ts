@@ -3,6 +3,7 @@
 
 import { type AgentCaller, authenticateSession } from '../../actions/authenticate-session.ts'
 import type { Edge } from '../../actions/edge.ts'
+import { rawHeader } from '../../actions/raw-header.ts'
 import { revoke } from '../../actions/revoke.ts'
 import { useAssertion } from '../../actions/use-assertion.ts'
 import { problem } from '../../core/problem.ts'
@@ -11,7 +12,6 @@ import { authenticateClient, type OauthContext, stranger } from './authenticate-
 import { type Form, invalidRequest } from './form.ts'
 import { asClient } from './grant-session.ts'
 import type { Refused } from './problem-to-oauth.ts'
-import { rawHeader } from './raw-header.ts'
 
 const ROUTE = 'POST /oauth/revoke'
 const DEAD_SESSION = { error: 'invalid_client', status: 401 } as const

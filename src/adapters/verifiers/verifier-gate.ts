@@ -3,9 +3,9 @@
 
 import { authenticateVerifier, type VerifierAct, type VerifierCaller } from '../../actions/authenticate-verifier.ts'
 import type { Edge } from '../../actions/edge.ts'
+import { rawHeader } from '../../actions/raw-header.ts'
 import { problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { rawHeader } from './raw-header.ts'
 import { type Refused, refused, type VerifierContext } from './refusal.ts'
 
 const VERIFIER_HEADER = 'x-hallpass-verifier'
