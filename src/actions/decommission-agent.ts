@@ -8,7 +8,6 @@ import { err, ok, type Result } from '../core/result.ts'
 import { authorize } from './authorize.ts'
 import { finishRevocation } from './finish-revocation.ts'
 import type { Context, Deps } from './ports.ts'
-import { finishDecommission } from './reconcile-targets.ts'
 import { newRevocation } from './revoke.ts'
 import { recordOf, transact } from './transact.ts'
 
@@ -60,7 +59,5 @@ export async function decommissionAgent(
   })
   if (!done.ok) return done
   deps.notifier.notify({ type: 'agent.cut', agent: input.agent })
-  const revocation = await finishRevocation(deps, done.value.value)
-  await finishDecommission(deps, revocation)
-  return ok(revocation)
+  return ok(await finishRevocation(deps, done.value.value))
 }

@@ -8,7 +8,7 @@ import { ok } from '../core/result.ts'
 import { allConfirmed, confirmationsOf, verifyingOf } from './confirmations.ts'
 import { CHUNK, type DeadRow, deadRows } from './dead-rows.ts'
 import type { Context, Deps } from './ports.ts'
-import { recordOf, transact } from './transact.ts'
+import { type Look, recordOf, transact } from './transact.ts'
 
 /**
  * Follows the rows and tries to confirm. Answers the receipt as it then stands; whatever is left is retried by the
@@ -28,7 +28,7 @@ export async function finishRevocation(deps: Deps, revocation: Revocation): Prom
 
 /** Marks up to one chunk of dead rows and commits them with the receipt. Null: the store refused; try again later. */
 async function followChunk(deps: Deps, context: Context, revocation: Revocation): Promise<Revocation | null> {
-  const done = await transact<Revocation>(deps, 'narrowing', async (look) => {
+  const done = await transact<Revocation>(deps, 'normal', async (look) => {
     const current = (await look.row('revocation', revocation.id)) ?? revocation
     if (current.rowsFollowed) return ok({ value: current, records: [] })
     const dead = await deadRows(deps, look.now, current)
@@ -42,9 +42,14 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
       counts: counted(current.counts, dead),
       ...(complete ? { state: 'complete', completedAt: look.now } : {}),
     }
+    const completed = await whenComplete(context, look, next)
     return ok({
       value: next,
-      put: [...dead.map((row) => marked(row, current, look.now)), { kind: 'revocation' as const, row: next }],
+      put: [
+        ...dead.map((row) => marked(row, current, look.now)),
+        { kind: 'revocation' as const, row: next },
+        ...completed.put,
+      ],
       records: [
         ...dead.map((row) => recordOfRow(context, look.now, row, current)),
         recordOf(context, look.now, 'rows.followed', subjectOf(current), {
@@ -55,7 +60,7 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
         ...confirmations
           .filter((confirmation) => confirmation.confirmedAt !== null)
           .map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
-        ...(complete ? [completeRecord(context, look.now, next)] : []),
+        ...completed.records,
       ],
     })
   })
@@ -87,7 +92,7 @@ async function toConfirm(
 /** What guards acknowledged or time has killed. Null: nothing new. */
 async function confirm(deps: Deps, context: Context, revocation: Revocation): Promise<Revocation | null> {
   if (revocation.state === 'complete' || !revocation.rowsFollowed) return null
-  const done = await transact<Revocation | null>(deps, 'narrowing', async (look) => {
+  const done = await transact<Revocation | null>(deps, 'normal', async (look) => {
     const key = keyOf('revocation', revocation.id)
     const snapshot = await look.read([key])
     const current = snapshot.get('revocation', revocation.id)
@@ -107,12 +112,13 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
       confirmations,
       ...(complete ? { state: 'complete', completedAt: look.now } : {}),
     }
+    const completed = await whenComplete(context, look, next)
     return ok({
       value: next,
-      put: [{ kind: 'revocation' as const, row: next }],
+      put: [{ kind: 'revocation' as const, row: next }, ...completed.put],
       records: [
         ...news.map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
-        ...(complete ? [completeRecord(context, look.now, next)] : []),
+        ...completed.records,
       ],
     })
   })
@@ -211,8 +217,24 @@ const confirmedRecord = (context: Context, at: Instant, revocation: Revocation, 
     },
   )
 
-const completeRecord = (context: Context, at: Instant, revocation: Revocation): AuditRecord =>
-  recordOf(context, at, 'revocation.complete', subjectOf(revocation), {
+/** What the completing commit says and does besides: an agent whose taking-away is confirmed is decommissioned (P6). */
+async function whenComplete(
+  context: Context,
+  look: Look,
+  revocation: Revocation,
+): Promise<{ readonly put: readonly Row[]; readonly records: readonly AuditRecord[] }> {
+  if (revocation.state !== 'complete') return { put: [], records: [] }
+  const complete = recordOf(context, look.now, 'revocation.complete', subjectOf(revocation), {
     confirmed: revocation.confirmations.length,
-    afterMilliseconds: Math.max(0, at - revocation.at),
+    afterMilliseconds: Math.max(0, look.now - revocation.at),
   })
+  const agent = revocation.act === 'decommissioned' ? await look.row('agent', revocation.agent ?? '') : undefined
+  if (agent?.state !== 'decommissioning') return { put: [], records: [complete] }
+  return {
+    put: [{ kind: 'agent', row: move('agent', agent, 'decommissioned') }],
+    records: [
+      complete,
+      recordOf(context, look.now, 'agent.decommissioned', subjectOf(revocation), { revocation: revocation.id }),
+    ],
+  }
+}

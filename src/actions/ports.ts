@@ -27,6 +27,8 @@ export type Member = {
   readonly expect: ReadonlyMap<Key, number>
   readonly put: readonly Row[]
   readonly once: readonly { readonly space: string; readonly value: string; readonly until: Instant }[]
+  /** The highest time becomes `at`, be it lower, and `at` is not measured against it: for `clock reset` alone (S18). */
+  readonly setsTime?: boolean
   /** At least one: state that no record explains cannot exist (P1). */
   readonly records: readonly [Sealed, ...Sealed[]]
 }
@@ -99,9 +101,22 @@ export type Feed =
 
 /** The only way to change what authority depends on. Throws `StoreUnavailable` when nothing can be made durable. */
 export interface Store {
-  /** Resolves once durable and seen by this process's own reads. */
+  /**
+   * Resolves once durable and seen by this process's own reads. Where the disk is nearly full, only narrowings are
+   * written, into room that was kept for them (S17).
+   */
   commit(member: Member): Promise<Outcome>
+  /**
+   * For a narrowing that `commit` could not make durable (S17): from here this process denies everything, `fresh()` is
+   * false and nothing else is committed, until it is written. `kept`: a restart writes it first, before it serves.
+   * `in memory`: only this process knows of it. It is applied as it was judged, or, where that no longer fits, all the same.
+   */
+  insist(member: Member): Promise<'kept' | 'in memory'>
   outcomeOf(commitId: string): Promise<Outcome | 'never'>
+  /**
+   * A row that a narrowing puts is in doubt from when it is handed to `commit` until its outcome is known: reading it
+   * waits for that, at most a second, then throws `StoreUnavailable`. So a narrowing denies while it is being written.
+   */
   read(keys: readonly Key[]): Promise<Snapshot>
   list<K extends Kind>(query: ListQuery<K>): Promise<Page<K>>
   changes(after: Seq, signal: AbortSignal): AsyncIterable<Feed>
@@ -109,7 +124,10 @@ export interface Store {
   /** Tree size and root over all records; `node` gives complete subtrees for proofs. */
   tree(): Promise<{ readonly size: Seq; readonly root: Uint8Array }>
   node(level: number, index: number): Promise<Uint8Array>
-  /** False once a write failed or the log was found to differ from memory: checks refuse with `stale_view`. */
+  /**
+   * False once a write failed, the log was found to differ from memory, or something insisted on is not written yet:
+   * checks refuse with `stale_view`. One slow write ends nothing.
+   */
   fresh(): boolean
   /** The highest time any commit carried (S18). */
   highestTime(): Instant

@@ -1,6 +1,5 @@
 // Goes on with every act of taking away that is not complete: after a crash, until each tool confirmed it (P5, P9).
 
-import { move } from '../core/lifecycle.ts'
 import type { Revocation } from '../core/model.ts'
 import { rfc3339 } from '../core/record.ts'
 import { ok } from '../core/result.ts'
@@ -27,7 +26,7 @@ export async function reconcileTargets(deps: Deps, shouted: Shouted): Promise<nu
       if (current.state === 'open') {
         open++
         await shoutIfLate(deps, current, shouted)
-      } else if (current.act === 'decommissioned') await finishDecommission(deps, current)
+      }
     }
     after = page.next
   } while (after !== null)
@@ -45,7 +44,7 @@ async function shoutIfLate(deps: Deps, revocation: Revocation, shouted: Shouted)
     const key = `${revocation.id} ${tool}`
     if (confirmedAt !== null || now <= deadline || shouted.has(key)) continue
     deps.log.warn({ revocation: revocation.id, tool, deadline: rfc3339(deadline) }, 'a revocation is outstanding')
-    const done = await transact(deps, 'narrowing', async (look) =>
+    const done = await transact(deps, 'normal', async (look) =>
       ok({
         value: null,
         records: [
@@ -64,29 +63,4 @@ async function shoutIfLate(deps: Deps, revocation: Revocation, shouted: Shouted)
     )
     if (done.ok) shouted.add(key)
   }
-}
-
-/** An agent is decommissioned when all that was taken from it is confirmed (P6). */
-export async function finishDecommission(deps: Deps, revocation: Revocation): Promise<void> {
-  const name = revocation.agent
-  if (name === null || revocation.state !== 'complete') return
-  await transact(deps, 'narrowing', async (look) => {
-    const agent = await look.row('agent', name)
-    if (agent?.state !== 'decommissioning') return ok({ value: null, records: [] })
-    return ok({
-      value: null,
-      put: [{ kind: 'agent' as const, row: move('agent', agent, 'decommissioned') }],
-      records: [
-        recordOf(
-          keeper(revocation),
-          look.now,
-          'agent.decommissioned',
-          { agent: name, revocation: revocation.id },
-          {
-            revocation: revocation.id,
-          },
-        ),
-      ],
-    })
-  })
 }

@@ -128,7 +128,7 @@ export async function followNarrowed(deps: Deps, context: Context, taken: Taken)
   for (const revocation of taken.revocations) followed.push(await finishRevocation(deps, revocation))
   for (const revocation of taken.quiet) {
     if ((await deadRows(deps, deps.clock.now(), revocation)).length === 0) continue
-    const done = await transact(deps, 'narrowing', async (look) =>
+    const done = await transact(deps, 'normal', async (look) =>
       ok({
         value: null,
         put: [{ kind: 'revocation' as const, row: revocation }],

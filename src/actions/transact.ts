@@ -17,6 +17,8 @@ export type Intent<T> = {
   readonly once?: Member['once']
   /** The earliest expiry that was judged. */
   readonly notAfter?: Instant | null
+  /** The store's highest time becomes this instant, be it lower (S18). */
+  readonly setsTime?: boolean
 }
 
 /** Reads within one attempt; every key read is asserted by the commit. */
@@ -29,6 +31,8 @@ export type Look = {
 export type Committed<T> = { readonly value: T; readonly seq: Seq }
 
 const ATTEMPTS = 3
+/** How often one member is handed to the store, where it is known that it was not written. */
+const WRITES = 2
 
 /**
  * Runs `attempt`, commits what it intends, and runs it again (at most three times) when something it looked at moved.
@@ -42,7 +46,8 @@ export async function transact<T>(
 ): Promise<Result<Committed<T>, Problem>> {
   for (let left = ATTEMPTS; left > 0; left--) {
     const versions = new Map<Key, number>()
-    const now = deps.clock.now()
+    // A clock that was set back must not keep anything from being taken away, nor date it before what it takes (S17).
+    const now = lane === 'narrowing' ? Math.max(deps.clock.now(), deps.store.highestTime()) : deps.clock.now()
     let seq = 0
     const read = async (keys: readonly Key[]) => {
       const snapshot = await deps.store.read(keys)
@@ -52,7 +57,10 @@ export async function transact<T>(
     }
     const row = async <K extends Kind>(kind: K, id: string) => (await read([`${kind}/${id}`])).get(kind, id)
 
-    const judged = await attempt({ now, read, row })
+    const judged = await attempt({ now, read, row }).catch((thrown: unknown) => {
+      if (thrown instanceof StoreUnavailable) return err(unavailable(thrown))
+      throw thrown
+    })
     if (!judged.ok) return judged
     const [first, ...rest] = judged.value.records.map((draft) => seal(draft, () => deps.ids.random(16)))
     if (first === undefined) return ok({ value: judged.value.value, seq })
@@ -65,6 +73,7 @@ export async function transact<T>(
       expect: versions,
       put: judged.value.put ?? [],
       once: judged.value.once ?? [],
+      ...(judged.value.setsTime === true ? { setsTime: true } : {}),
       records: [first, ...rest],
     })
     if (!outcome.ok) return outcome
@@ -75,25 +84,45 @@ export async function transact<T>(
   return err(problem('conflict', 'What this rests on kept changing.', { retryable: true, hint: 'Try again.' }))
 }
 
-/** Commits, and where the reply was lost asks what became of it before anything else happens. */
+/**
+ * Commits, and where the reply was lost asks what became of it before anything else happens. A narrowing that cannot be
+ * made durable is insisted on: from then on this process denies everything, and says so (S17).
+ */
 async function durable(deps: Pick<Deps, 'store'>, member: Member): Promise<Result<Outcome, Problem>> {
-  try {
-    return ok(await deps.store.commit(member))
-  } catch (thrown) {
-    if (thrown instanceof StoreInDoubt) {
-      const outcome = await deps.store.outcomeOf(thrown.commitId).catch(() => 'never' as const)
-      if (outcome !== 'never') return ok(outcome)
-    } else if (!(thrown instanceof StoreUnavailable)) throw thrown
-    return err(
-      problem('audit_unavailable', 'The audit trail cannot be written, so nothing is issued or changed.', {
-        retryable: true,
-        retryAfterSeconds: 5,
-        hint: 'Try again in a few seconds; tell an admin if it lasts.',
-        detail: thrown.message,
-      }),
-    )
+  for (let left = WRITES; ; left--) {
+    try {
+      return ok(await deps.store.commit(member))
+    } catch (thrown) {
+      if (thrown instanceof StoreInDoubt) {
+        const outcome = await deps.store.outcomeOf(thrown.commitId).catch(() => null)
+        if (outcome !== null && outcome !== 'never') return ok(outcome)
+        // It is known not to be there, and whoever knows that can write again.
+        if (outcome === 'never' && left > 1) continue
+      } else if (!(thrown instanceof StoreUnavailable)) throw thrown
+      return err(member.lane === 'narrowing' ? await insisted(deps, member, thrown) : unavailable(thrown))
+    }
   }
 }
+
+async function insisted(deps: Pick<Deps, 'store'>, member: Member, thrown: Error): Promise<Problem> {
+  const held = await deps.store.insist(member)
+  const says = 'It is in force here, not yet durable: this broker denies everything until it can be written.'
+  return problem('audit_unavailable', says, {
+    hint:
+      held === 'kept'
+        ? 'An operator: make room on the disk, or mend it. A restart writes this first; nothing has to be repeated.'
+        : 'An operator: make room on the disk, or mend it. It could not be kept for a restart: repeat after a restart.',
+    detail: thrown.message,
+  })
+}
+
+const unavailable = (thrown: Error): Problem =>
+  problem('audit_unavailable', 'The audit trail cannot be written, so nothing is issued or changed.', {
+    retryable: true,
+    retryAfterSeconds: 5,
+    hint: 'Try again in a few seconds; tell an admin if it lasts.',
+    detail: thrown.message,
+  })
 
 /** Null: what was read moved; look again. */
 function refusalOf(outcome: Outcome & { ok: false }): Problem | null {

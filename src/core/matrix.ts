@@ -63,6 +63,7 @@ const CELLS = {
   'bearer.revoke': { operator: 'any' },
   'key.list': readers,
   'key.rotate': admins,
+  'clock.reset': { operator: 'any' },
   introspect: verifiers,
   forward_auth: verifiers,
   feed: verifiers,

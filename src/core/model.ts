@@ -243,6 +243,7 @@ export type ActOfTakingAway =
   | 'decommissioned'
   | 'request withdrawn'
   | 'key compromised'
+  | 'clock reset'
 
 /** What one tool's side must still confirm. */
 export type Confirmation = {

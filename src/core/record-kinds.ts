@@ -203,6 +203,10 @@ export const RECORD_KINDS = {
     z.strictObject({ kid: word, alg: word, use: keyUse, replaces: word.nullable() }),
   ),
   'key.retired': kind('A key verifies nothing any more.', z.strictObject({ kid: word, use: keyUse, because })),
+  'clock.reset': kind(
+    "The highest time seen was lowered to this record's; all sessions and credentials ended, grants too where one was made later than that (S18).",
+    z.strictObject({ highest: time, grantsToo: z.boolean() }),
+  ),
   'audit.exported': kind('Records left the house.', z.strictObject({ from: count, records: count })),
   'server.started': kind(
     'A broker started on this store.',

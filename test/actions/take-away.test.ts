@@ -247,3 +247,14 @@ describe('races lose to taking away (S16)', () => {
     },
   )
 })
+
+test('a clock that was set back keeps nobody from taking away, and dates nothing before what it takes (S17, S18)', async () => {
+  await h.start(setOf(...tools, bot))
+  const { session, held } = await holding()
+  const issuedAt = h.disk.clock.now()
+  h.disk.clock.advance(-3600)
+  unwrap(await lock('agent', 'bot'))
+  expect((await h.row('agent', 'bot'))?.epochAt).toBe(issuedAt)
+  h.disk.clock.advance(3600)
+  expect(await mints(session, held[0]!.grant)).toBe(false)
+})

@@ -11,7 +11,7 @@ const clock = testClock()
 const store =
   engine === 'postgres'
     ? await openPostgresStore({ url: place, clock, ...(schema === undefined ? {} : { schema }) })
-    : await openSqliteStore({ path: place, clock })
+    : await openSqliteStore({ path: place, clock, reserveBytes: 65_536, intentBytes: 65_536 })
 
 async function commitForEver(lane: number): Promise<never> {
   for (let round = 0; ; round++) {

@@ -47,7 +47,7 @@ const EXPECTED: Readonly<Record<MatrixRow, string>> = {
   admin:
     '*request.see *session.see *session.revoke *grant.see *grant.revoke *credential.see *credential.revoke *agent.see *agent.decommission *tool.see *lock.set *lock.lift *lock.lift_own *lock.see *revision.see *widening.accept_tool *widening.decline_tool *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *key.list *key.rotate',
   operator:
-    '*request.see *session.see *session.revoke *grant.see *grant.revoke *credential.see *credential.revoke *agent.see *agent.decommission *tool.see *lock.set *lock.lift *lock.lift_own *lock.see *revision.see *widening.accept_tool *widening.decline_tool *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *key.list *key.rotate *bearer.make *bearer.list *bearer.revoke',
+    '*request.see *session.see *session.revoke *grant.see *grant.revoke *credential.see *credential.revoke *agent.see *agent.decommission *tool.see *lock.set *lock.lift *lock.lift_own *lock.see *revision.see *widening.accept_tool *widening.decline_tool *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *key.list *key.rotate *bearer.make *bearer.list *bearer.revoke *clock.reset',
   auditor:
     '*request.see *session.see *grant.see *credential.see *agent.see *tool.see *lock.see *revision.see *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *key.list',
   publisher: '*revision.propose *revision.see',

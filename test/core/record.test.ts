@@ -97,6 +97,7 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
   'key.created': { kid: 'kid_1', alg: 'ES256', use: 'tokens' },
   'key.rotated': { kid: 'kid_1', alg: 'ES256', use: 'tokens', replaces: null },
   'key.retired': { kid: 'kid_1', use: 'audit', because: 'expired' },
+  'clock.reset': { highest: '2026-01-01T00:00:00.000Z', grantsToo: false },
   'audit.exported': { from: 0, records: 3 },
   'server.started': { version: '0.1.0', node: '24.0.0', records: 3 },
   'manifest.rejected': {

@@ -10,6 +10,9 @@ import { administer, freshSchema } from './postgres-schema.ts'
 
 const isPostgres = process.env.HALLPASS_TEST_STORE === 'postgres'
 
+/** Room kept on the disk: a test's disk has other things to do. Bytes. */
+export const LITTLE_KEPT = { reserveBytes: 65_536, intentBytes: 65_536 }
+
 export type TestStore = {
   /** Opens it, or opens it again after it was closed. */
   open(): Promise<Store>
@@ -24,7 +27,7 @@ export function testStore(path: string, { now, monotonic }: Clock): TestStore {
   if (!isPostgres) {
     const folder = dirname(path)
     return {
-      open: () => openSqliteStore({ path, clock: { now, monotonic } }),
+      open: () => openSqliteStore({ path, clock: { now, monotonic }, ...LITTLE_KEPT }),
       kept: async () => readdirSync(folder).map((name) => readFileSync(join(folder, name))),
       forget: async () => {},
     }

@@ -28,6 +28,7 @@ export type Prepared = {
   readonly id: string
   readonly at: Instant
   readonly notAfter: Instant | null
+  readonly setsTime: boolean
   readonly expect: readonly { readonly key: Key; readonly kind: Kind; readonly id: string; readonly version: number }[]
   readonly put: readonly PreparedRow[]
   readonly once: readonly {
@@ -49,6 +50,7 @@ export function prepare(member: Member): Prepared {
     id: columnText(member.id),
     at: instant(member.at),
     notAfter: member.notAfter === null ? null : instant(member.notAfter),
+    setsTime: member.setsTime === true,
     expect: [...member.expect].map(([key, version]) => {
       const { kind, id } = partsOf(key)
       return { key, kind, id: columnText(id), version: instant(version) }

@@ -2,6 +2,7 @@
 // a member that touches what an earlier one of its group writes waits for the next group. It never reorders one key.
 
 import type { Lane, Member } from '../../actions/ports.ts'
+import { keyOf } from '../../core/model.ts'
 import { onceName } from './prepare.ts'
 
 /** How far a group looks past members that must wait, so that a storm on one key costs no scan of everything. */
@@ -53,12 +54,12 @@ export function createQueue<T extends Waiting>(maxQueue: number, maxGroup: numbe
   }
 }
 
-/** What a member writes and touches, by name: rows, single-use values, and its own id. */
+/** What a member writes and touches, by name: rows by their key, single-use values, and its own id. */
 export function footprint(member: Member): Waiting {
   const writes = [
     `commit ${member.id}`,
-    ...member.put.map(({ kind, row }) => `row ${kind}/${row.id}`),
+    ...member.put.map(({ kind, row }) => keyOf(kind, row.id)),
     ...member.once.map(({ space, value }) => `once ${onceName(space, value)}`),
   ]
-  return { lane: member.lane, writes, touches: [...writes, ...Array.from(member.expect.keys(), (key) => `row ${key}`)] }
+  return { lane: member.lane, writes, touches: [...writes, ...member.expect.keys()] }
 }

@@ -76,7 +76,7 @@ export function historyContract(on: Contract): void {
         const log = await wholeLog(on.store)
         expect(log.map(({ bytes }) => JSON.parse(Buffer.from(bytes).toString()).says)).toEqual(says)
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     )
   })
 }

@@ -92,6 +92,18 @@ export function refusalContract(on: Contract): void {
       expect(await on.store.commit(member({ at: START + 7_999 }))).toMatchObject({ why: 'clock' })
     })
 
+    test('a commit that sets the time lowers the highest time seen, and only that one may (S18)', async () => {
+      await committed(on.store, { at: START + 3_600_000 })
+      const once = [{ space: 'jti', value: 'j1', until: START + 3_600_000 }]
+      expect(await on.store.commit(member({ at: START }))).toMatchObject({ why: 'clock' })
+      expect((await on.store.commit({ ...member({ at: START, once }), setsTime: true })).ok).toBe(true)
+      expect(on.store.highestTime()).toBe(START)
+      expect((await on.store.commit(member({ at: START }))).ok).toBe(true)
+      on.store = await on.opened.reopen()
+      expect(on.store.highestTime()).toBe(START)
+      expect(await on.store.commit(member({ at: START - 1_000, once }))).toMatchObject({ why: 'used' })
+    })
+
     test('a full queue answers overloaded, and narrowings still find room (S17)', async () => {
       await on.withOptions({ maxQueue: 50 })
       const mints = Array.from({ length: 80 }, () => on.store.commit(member()))

@@ -4,55 +4,53 @@
 import { chmodSync, closeSync, existsSync, openSync } from 'node:fs'
 import Sqlite, { type Database } from 'better-sqlite3'
 import { StoreUnavailable } from '../../../actions/ports.ts'
+import { openWriter } from './open-writer.ts'
 import { migrate } from './schema.ts'
 
-export type Handles = {
-  readonly writer: Database
+export type Held = {
   /** Reads never use the writer's handle. */
   readonly reader: Database
-  close(): void
+  /** Lets somebody else hold it. Nothing of it may still be open, in this thread or another. */
+  release(): void
 }
 
 /**
- * Throws StoreUnavailable where another process holds the store, and Error where the file is no store or one of a
- * newer version.
+ * Takes the store for this process and brings its schema up to date.
+ * Throws StoreUnavailable where another process holds it, and Error where the file is no store or one of a newer version.
  */
-export function openHandles(path: string, now: Date): Handles {
+export function holdStore(path: string, now: Date): Held {
   const opened: Database[] = []
   const close = () => {
-    for (const db of opened.splice(0)) db.close()
-  }
-  const open = (file: string, options?: Sqlite.Options): Database => {
-    const db = new Sqlite(file, { ...options, timeout: 0 })
-    opened.unshift(db)
-    return db
+    for (const db of opened.splice(0).reverse()) db.close()
   }
   try {
-    hold(open, `${path}.lock`)
+    opened.push(lockOf(`${path}.lock`))
     restrict(path)
-    const writer = open(path)
-    writer.pragma('journal_mode = WAL')
-    writer.pragma('synchronous = FULL')
-    writer.pragma('trusted_schema = OFF')
-    writer.pragma('cell_size_check = ON')
+    const writer = openWriter(path)
+    opened.push(writer)
     migrate(writer, now)
-    const reader = open(path, { readonly: true })
+    const reader = new Sqlite(path, { readonly: true, timeout: 0 })
+    opened.push(reader)
     reader.pragma('trusted_schema = OFF')
-    // The lock goes last: nobody else starts while a handle is still open.
-    return { writer, reader, close }
+    // It sees the log that is written ahead before the writer that made it goes.
+    reader.prepare('select size from head').get()
+    writer.close()
+    return { reader, release: close }
   } catch (thrown) {
     close()
     throw thrown
   }
 }
 
-/** Takes the lock for the life of this process; the system gives it back however the process ends. */
-function hold(open: (file: string) => Database, file: string): void {
+/** The lock, held for the life of this process; the system gives it back however the process ends. */
+function lockOf(file: string): Database {
   restrict(file)
-  const lock = open(file)
+  const lock = new Sqlite(file, { timeout: 0 })
   try {
     lock.exec('BEGIN EXCLUSIVE')
+    return lock
   } catch (thrown) {
+    lock.close()
     if (thrown instanceof Sqlite.SqliteError && thrown.code.startsWith('SQLITE_BUSY')) {
       throw new StoreUnavailable('The store is held by another process. Speak to that one, or stop it first.')
     }

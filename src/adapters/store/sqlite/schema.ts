@@ -48,14 +48,21 @@ export const builder = new Kysely<Tables>({
 
 const { schema } = builder
 
-/** Columns that may be null, then those by which rows are found and read on in order of id. */
-function rowTable(kind: Kind, texts: readonly Column[], options: { readonly expires?: boolean } = {}): Step[] {
+/**
+ * Columns by which rows are found and read on in order of id; each costs every write an index. `plain` ones only tell
+ * apart what another column found.
+ */
+function rowTable(
+  kind: Kind,
+  texts: readonly Column[],
+  options: { readonly expires?: boolean; readonly plain?: readonly Column[] } = {},
+): Step[] {
   let table: CreateTableBuilder<Kind, string> = schema
     .createTable(kind)
     .addColumn('id', 'text', (column) => column.primaryKey().notNull())
     .addColumn('version', 'integer', (column) => column.notNull())
     .addColumn('body', 'text', (column) => column.notNull())
-  for (const text of texts) table = table.addColumn(text, 'text')
+  for (const text of [...texts, ...(options.plain ?? [])]) table = table.addColumn(text, 'text')
   if (options.expires) table = table.addColumn('expires', 'integer')
   const indexes: Step[] = texts.map((text) =>
     schema.createIndex(`${kind}_by_${text}`).on(kind).columns([text, 'id']).where(text, 'is not', null),
@@ -75,10 +82,10 @@ const first: readonly Step[] = [
   ...rowTable('slice', ['agent', 'tool']),
   ...rowTable('revision', ['state']),
   ...rowTable('widening', ['agent', 'tool', 'slice', 'revision', 'state']),
-  ...rowTable('session', ['agent', 'revocation', 'state'], { expires: true }),
+  ...rowTable('session', ['agent', 'revocation'], { expires: true, plain: ['state'] }),
   ...rowTable('request', ['agent', 'tool', 'session', 'grant', 'revocation', 'state'], { expires: true }),
-  ...rowTable('grant', ['agent', 'tool', 'session', 'owner', 'revocation', 'state'], { expires: true }),
-  ...rowTable('credential', ['agent', 'tool', 'session', 'grant', 'revocation', 'state'], { expires: true }),
+  ...rowTable('grant', ['agent', 'tool', 'session', 'owner', 'revocation'], { expires: true, plain: ['state'] }),
+  ...rowTable('credential', ['agent', 'tool', 'session', 'grant', 'revocation'], { expires: true, plain: ['state'] }),
   ...rowTable('lock', ['agent', 'tool', 'owner', 'revocation', 'state']),
   ...rowTable('revocation', ['agent', 'tool', 'state']),
   ...rowTable('bearer', ['tool', 'owner', 'hash', 'state'], { expires: true }),

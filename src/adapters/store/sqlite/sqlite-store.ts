@@ -1,26 +1,17 @@
-// The store on SQLite: one process, one writer, memory that follows the log. Nothing is answered before it is on the
-// disk and seen by this process's own reads; after a failed write it is not fresh until a write succeeds again.
+// The store on SQLite: one process, one writer in its own thread, memory that follows the log. Nothing is answered before
+// it is on the disk and seen by this process's own reads.
 
-import {
-  type Clock,
-  type Log,
-  type Member,
-  type Outcome,
-  type Snapshot,
-  type Store,
-  StoreInDoubt,
-  StoreUnavailable,
-} from '../../../actions/ports.ts'
+import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
 import { type Key, type Kind, keyOf, type Rows } from '../../../core/model.ts'
 import { createFeed } from '../feed.ts'
-import { type Prepared, prepare } from '../prepare.ts'
-import { createQueue, footprint, type Waiting } from '../queue.ts'
 import { partsOf } from '../rows.ts'
 import { createView, type Held } from '../view.ts'
-import { openHandles } from './open.ts'
+import { createCommitLoop } from './commit-loop.ts'
+import { type Intents, openIntents } from './intents.ts'
+import { holdStore } from './open.ts'
 import { prepareReader, type Reader } from './reader.ts'
-import { prepareUpkeep, type Upkeep } from './upkeep.ts'
-import { prepareWriter, type Writer } from './writer.ts'
+import { openReserve, type Reserve } from './reserve.ts'
+import { startWriter, type WriterClient } from './writer-client.ts'
 
 export type SqliteStoreOptions = {
   readonly path: string
@@ -33,17 +24,11 @@ export type SqliteStoreOptions = {
   readonly maxGroup?: number
   /** Commits that the change feed reaches back; beyond them a listener reloads. */
   readonly keepChanges?: number
-}
-
-const PROBE_MS = 1_000
-const BUSY_RETRY_MS = 10
-const BUSY_LIMIT_MS = 3_000
-
-type Flight = Waiting & {
-  readonly member: Member
-  readonly prepared: Prepared
-  readonly resolve: (outcome: Outcome) => void
-  readonly reject: (error: Error) => void
+  /** Room kept on the disk for what takes away, and for what of it cannot be committed. */
+  readonly reserveBytes?: number
+  readonly intentBytes?: number
+  /** The module that the writer's thread runs; a test's is a slower or a mortal one. */
+  readonly thread?: URL
 }
 
 /**
@@ -51,139 +36,57 @@ type Flight = Waiting & {
  * @throws StoreUnavailable where another process holds it; Error where the file is no store or a newer one's.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const handles = openHandles(options.path, new Date(options.clock.now()))
+  const { path, clock, log, skewMs = 2_000, keepChanges = 100_000, thread } = options
+  const { reserveBytes = 16 * 1_048_576, intentBytes = 2 * 1_048_576 } = options
+  const held = holdStore(path, new Date(clock.now()))
+  const writer = await startWriter(
+    { path, skewMs, keepChanges },
+    { ...(log === undefined ? {} : { log }), ...(thread === undefined ? {} : { thread }) },
+  ).catch((thrown: unknown) => {
+    held.release()
+    throw thrown
+  })
+  const close = async () => {
+    // The writer goes last: it folds the log that is written ahead into the database.
+    held.reader.close()
+    await writer.close()
+    held.release()
+  }
   try {
-    const writer = prepareWriter(handles.writer, options.skewMs ?? 2_000)
-    const upkeep = prepareUpkeep(handles.writer, options.keepChanges ?? 100_000, options.log)
-    return createStore(options, { writer, upkeep, reader: prepareReader(handles.reader), close: handles.close })
+    const reserve = await openReserve(`${path}.reserve`, reserveBytes, log)
+    const intents = await openIntents(`${path}.intents`, intentBytes, log)
+    return await createStore(options, { writer, reader: prepareReader(held.reader), reserve, intents, close })
   } catch (thrown) {
-    handles.close()
+    await close()
     throw thrown
   }
 }
 
 export type Parts = {
-  readonly writer: Writer
+  readonly writer: WriterClient
   readonly reader: Reader
-  readonly upkeep: Upkeep
-  close(): void
+  readonly reserve: Reserve
+  readonly intents: Intents
+  close(): Promise<void>
 }
 
-/** The store over its parts, which a test may damage. */
-export function createStore(options: SqliteStoreOptions, parts: Parts): Store {
+/** The store over its parts, which a test may damage. What was insisted on before is written before it is there. */
+export async function createStore(options: SqliteStoreOptions, parts: Parts): Promise<Store> {
   const { clock, log, maxQueue = 10_000, maxGroup = 32 } = options
-  const { writer, reader, upkeep } = parts
+  const { writer, reader, reserve, intents } = parts
   const view = createView()
-  const queue = createQueue<Flight>(maxQueue, maxGroup)
-  const doubted = new Set<string>()
-  let time = 0
-  let isFresh = true
-  /** Why this store stopped for good. */
-  let broken: string | null = null
-  let closing: PromiseWithResolvers<void> | null = null
-  let isScheduled = false
-  let probing: ReturnType<typeof setInterval> | undefined
-
   const load = () =>
     reader.snapshot((head) => {
       view.load(reader.whole(), head.size)
-      time = head.time
+      return head.time
     })
-  load()
-  const feed = createFeed({ seq: view.seq, missed: reader.changes, isFresh: () => isFresh })
-  upkeep.catchUp(view.seq)
-
-  function commit(member: Member): Promise<Outcome> {
-    if (closing !== null) return Promise.reject(new StoreUnavailable('The store is closed.'))
-    const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
-    const flight: Flight = { ...footprint(member), member, prepared: prepare(member), resolve, reject }
-    if (!queue.add(flight)) return Promise.resolve({ ok: false, why: 'overloaded', keys: [] })
-    schedule()
-    return promise
-  }
-
-  function schedule(): void {
-    if (isScheduled) return
-    isScheduled = true
-    setImmediate(() => {
-      const group = queue.take()
-      if (group.length > 0) fly(group, clock.monotonic())
-      else land()
-    })
-  }
-
-  function land(): void {
-    isScheduled = false
-    if (queue.size > 0) schedule()
-    else closing?.resolve()
-  }
-
-  function fly(group: readonly Flight[], since: number): void {
-    if (!isFresh && !recover()) {
-      for (const { reject } of group) reject(new StoreUnavailable(broken ?? 'The store cannot be written.'))
-      land()
-      return
-    }
-    const members = group.map(({ prepared }) => prepared)
-    const result = writer.commitGroup({ members, now: clock.now(), size: view.seq })
-    if (result.ok) {
-      settle(group, result.outcomes)
-    } else if (result.why === 'busy' && clock.monotonic() - since < BUSY_LIMIT_MS) {
-      setTimeout(() => fly(group, since), BUSY_RETRY_MS)
-      return
-    } else {
-      fail(group, result.why, result.error)
-    }
-    land()
-  }
-
-  /** Memory first, then the listeners, then whoever asked. */
-  function settle(group: readonly Flight[], outcomes: readonly Outcome[]): void {
-    group.forEach(({ member, resolve }, index) => {
-      const outcome = outcomes[index]!
-      if (outcome.ok && outcome.first === view.seq) {
-        time = Math.max(time, member.at)
-        const change = { first: outcome.first, last: outcome.last, at: member.at, put: member.put }
-        view.apply(change)
-        feed.push(change)
-      }
-      resolve(outcome)
-    })
-    upkeep.after(view.seq, clock.now())
-  }
-
-  function fail(group: readonly Flight[], why: 'busy' | 'failed' | 'in doubt' | 'differs', error: string): void {
-    isFresh = false
-    log?.error({ why, error, members: group.length }, 'the store could not be written')
-    if (why === 'differs')
-      broken = `The log is not what this process knows: ${error}. Nothing is issued until a restart.`
-    for (const { member, reject } of group) {
-      if (why === 'in doubt') doubted.add(member.id)
-      reject(why === 'in doubt' ? new StoreInDoubt(member.id) : new StoreUnavailable(broken ?? `Not written: ${error}`))
-    }
-    probing ??= setInterval(recover, PROBE_MS)
-  }
-
-  /** Tries to write; once that works the fate of every commit in doubt is known and memory follows it. */
-  function recover(): boolean {
-    if (broken !== null || writer.probe() !== null) return false
-    const { size } = reader.head()
-    if (size < view.seq || (size > view.seq && doubted.size === 0)) {
-      broken = `The log has ${size} records where memory has ${view.seq}. Nothing is issued until a restart.`
-      log?.error({ size, known: view.seq }, 'the log is not what this process knows')
-      return false
-    }
-    if (size > view.seq) {
-      load()
-      feed.restart(view.seq)
-    }
-    doubted.clear()
-    isFresh = true
-    clearInterval(probing)
-    probing = undefined
-    log?.info({ size }, 'the store is written again')
-    return true
-  }
+  const time = load()
+  const feed = createFeed({ seq: view.seq, missed: reader.changes, isFresh: () => loop.fresh() })
+  const loop = createCommitLoop({
+    ...{ clock, log, writer, reader, reserve, intents, view, feed, load, time, maxQueue, maxGroup },
+  })
+  let closing: Promise<void> | null = null
+  await loop.start()
 
   function read(keys: readonly Key[]): Snapshot {
     const parts = keys.map((key) => ({ key, ...partsOf(key) }))
@@ -217,24 +120,34 @@ export function createStore(options: SqliteStoreOptions, parts: Parts): Store {
   }
 
   return {
-    commit: async (member) => commit(member),
-    read: async (keys) => guarded(() => read(keys)),
-    outcomeOf: async (commitId) =>
-      guarded(() => {
-        if (doubted.has(commitId) && !recover()) throw new StoreUnavailable('What became of it is not known yet.')
+    commit: loop.commit,
+    insist: loop.insist,
+    async read(keys) {
+      const known = loop.inDoubt.wait(keys)
+      if (known !== undefined) await known
+      return guarded(() => read(keys))
+    },
+    async outcomeOf(commitId) {
+      await loop.fateKnown(commitId)
+      return guarded(() => {
         const found = reader.outcome(commitId)
         return found === undefined ? 'never' : { ok: true, ...found }
-      }),
-    list: async (query) =>
-      guarded(() => {
-        const { hash, ...others } = query.where ?? {}
-        const isByHash = query.kind === 'bearer' && hash !== undefined && query.after === undefined
-        if (isByHash && Object.values(others).every((value) => value === undefined)) {
-          const bearer = view.bearerByHash(hash)
-          return { rows: bearer === undefined ? [] : [bearer as Rows[typeof query.kind]], seq: view.seq, next: null }
-        }
-        return reader.snapshot(({ size }) => ({ ...reader.list(query), seq: size }))
-      }),
+      })
+    },
+    async list(query) {
+      const { hash, ...others } = query.where ?? {}
+      const isByHash = query.kind === 'bearer' && hash !== undefined && query.after === undefined
+      if (!isByHash || Object.values(others).some((value) => value !== undefined))
+        return guarded(() => reader.snapshot(({ size }) => ({ ...reader.list(query), seq: size })))
+      // A bearer token is checked by it: while it is being revoked, its row is in doubt like any other.
+      const bearer = view.bearerByHash(hash)
+      const known = bearer === undefined ? undefined : loop.inDoubt.wait([keyOf('bearer', bearer.id)])
+      if (known !== undefined) await known
+      return guarded(() => {
+        const found = view.bearerByHash(hash)
+        return { rows: found === undefined ? [] : [found as Rows[typeof query.kind]], seq: view.seq, next: null }
+      })
+    },
     changes: (after, signal) => feed.listen(after, signal),
     records: async (from, limit, filter) => guarded(() => reader.snapshot(() => reader.records(from, limit, filter))),
     tree: async () => guarded(() => reader.snapshot(({ size }) => ({ size, root: reader.root(size) }))),
@@ -244,16 +157,14 @@ export function createStore(options: SqliteStoreOptions, parts: Parts): Store {
         if (found === undefined) throw new RangeError(`the log has no complete subtree ${level}/${index}`)
         return found
       }),
-    fresh: () => isFresh && broken === null && closing === null,
-    highestTime: () => time,
-    async close() {
-      if (closing !== null) return closing.promise
-      closing = Promise.withResolvers<void>()
-      if (!isScheduled) closing.resolve()
-      await closing.promise
-      clearInterval(probing)
-      feed.close()
-      parts.close()
+    fresh: loop.fresh,
+    highestTime: loop.highestTime,
+    close() {
+      closing ??= loop.close().then(() => {
+        feed.close()
+        return parts.close()
+      })
+      return closing
     },
   }
 }

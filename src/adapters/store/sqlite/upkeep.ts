@@ -2,7 +2,6 @@
 // done late, twice, or after a crash; none of it may hold up or fail a commit.
 
 import Sqlite, { type Database } from 'better-sqlite3'
-import type { Log } from '../../../actions/ports.ts'
 import type { Instant, Seq } from '../../../core/model.ts'
 import { prepareIntegration } from './tree.ts'
 
@@ -18,7 +17,8 @@ export type Upkeep = {
   after(size: Seq, now: Instant): void
 }
 
-export function prepareUpkeep(db: Database, keepChanges: number, log?: Log): Upkeep {
+/** `waits` is told why what was due stays due. */
+export function prepareUpkeep(db: Database, keepChanges: number, waits: (error: string) => void): Upkeep {
   const integrate = prepareIntegration(db)
   const pruneChanges = db.prepare(
     'delete from change where last <= (select last from change order by last desc limit 1 offset ?)',
@@ -33,12 +33,16 @@ export function prepareUpkeep(db: Database, keepChanges: number, log?: Log): Upk
   /** False when the database would not have it: it stays due. */
   function tried(work: () => void): boolean {
     try {
+      // Lost in a crash of the machine it is made again, and the next commit's sync covers it: it waits for no disk.
+      db.pragma('synchronous = NORMAL')
       work()
       return true
     } catch (thrown) {
       if (!(thrown instanceof Sqlite.SqliteError)) throw thrown
-      log?.warn({ error: thrown.message }, 'upkeep of the store waits for the next commit')
+      waits(thrown.message)
       return false
+    } finally {
+      db.pragma('synchronous = FULL')
     }
   }
 
@@ -52,7 +56,7 @@ export function prepareUpkeep(db: Database, keepChanges: number, log?: Log): Upk
     isDue = false
     if (!db.open) return
     const isIntegrated = tried(() => {
-      // A chunk at a time: others may speak in between.
+      // A chunk at a time: groups fly in between.
       if (integrate(size)) schedule(size, now)
     })
     if (!isIntegrated || size - prunedAt < pruneEvery) return

@@ -7,7 +7,7 @@ import type { Instant, Key, Kind, Seq } from '../../../core/model.ts'
 import type { Prepared } from '../prepare.ts'
 import { columnsOf, KINDS } from '../rows.ts'
 
-type Group = {
+export type Group = {
   readonly members: readonly Prepared[]
   readonly now: Instant
   /** The log's size as memory has it: a log that differs is not written to. */
@@ -16,8 +16,11 @@ type Group = {
 
 export type GroupResult =
   | { readonly ok: true; readonly outcomes: readonly Outcome[] }
-  /** busy: nothing was tried. failed: nothing was written. in doubt: the COMMIT itself failed. differs: see `size`. */
-  | { readonly ok: false; readonly why: 'busy' | 'failed' | 'in doubt' | 'differs'; readonly error: string }
+  /**
+   * busy: nothing was tried. full: no room, nothing was written. failed: nothing was written. in doubt: the COMMIT itself
+   * failed. differs: see `size`.
+   */
+  | { readonly ok: false; readonly why: 'busy' | 'full' | 'failed' | 'in doubt' | 'differs'; readonly error: string }
 
 export type Head = { readonly size: Seq; readonly time: Instant }
 
@@ -56,13 +59,13 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
   const puts = byKind((kind) => db.prepare(putSql(kind)))
 
   /** Why this member cannot be, or null. */
-  function refusal(member: Prepared, time: Instant, now: Instant): Outcome | null {
+  function refusal(member: Prepared, time: Instant, now: Instant, known: Map<Key, number>): Outcome | null {
     const no = (why: (Outcome & { ok: false })['why'], keys: readonly string[]): Outcome => ({ ok: false, why, keys })
-    if (member.at < time - skewMs) return no('clock', [])
+    if (!member.setsTime && member.at < time - skewMs) return no('clock', [])
     if (member.notAfter !== null && Math.max(now, time, member.at) > member.notAfter) return no('late', [])
     const stale: Key[] = []
-    for (const { key, kind, id, version } of member.expect) {
-      if ((versions[kind].get(id)?.version ?? 0) !== version) stale.push(key)
+    for (const expected of member.expect) {
+      if (versionOf(expected, known) !== expected.version) stale.push(expected.key)
     }
     if (stale.length > 0) return no('stale', stale)
     const seen = new Set<string>()
@@ -77,7 +80,16 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
     return taken.length > 0 ? no('used', taken) : null
   }
 
-  function write(member: Prepared, first: Seq): Seq {
+  /** Members of a group rest on much the same rows: each is looked up once. */
+  function versionOf({ key, kind, id }: Prepared['expect'][number], known: Map<Key, number>): number {
+    const before = known.get(key)
+    if (before !== undefined) return before
+    const version = versions[kind].get(id)?.version ?? 0
+    known.set(key, version)
+    return version
+  }
+
+  function write(member: Prepared, first: Seq, known: Map<Key, number>): Seq {
     const last = first + member.records.length - 1
     member.records.forEach((record, offset) => {
       const { bytes, leaf, at, kind, agent, tool, owner, jti } = record
@@ -86,7 +98,10 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
         addOpened.run(first + offset, hash, salt, text, hash === owner ? 1 : 0)
       }
     })
-    for (const row of member.put) puts[row.kind].run(row.id, last + 1, row.body, ...row.columns)
+    for (const row of member.put) {
+      puts[row.kind].run(row.id, last + 1, row.body, ...row.columns)
+      known.clear()
+    }
     for (const { space, value, until } of member.once) use.run(space, value, until)
     addOutcome.run(member.id, first, last, member.at)
     addChange.run(last, first, member.at, member.keys)
@@ -114,15 +129,16 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
         return { ok: false, why: 'differs', error: `the log has ${head?.size} records where memory has ${expected}` }
       }
       let { size, time } = head
+      const known = new Map<Key, number>()
       const outcomes = members.map((member): Outcome => {
         const before = outcome.get(member.id)
         if (before !== undefined) return { ok: true, ...before }
-        const refused = refusal(member, time, now)
+        const refused = refusal(member, time, now, known)
         if (refused !== null) return refused
         const first = size
-        const last = write(member, first)
+        const last = write(member, first, known)
         size = last + 1
-        time = Math.max(time, member.at)
+        time = member.setsTime ? member.at : Math.max(time, member.at)
         return { ok: true, first, last }
       })
       if (size !== head.size && moveHead.run(size, time, head.size).changes !== 1) throw new Error('the head moved')
@@ -136,7 +152,7 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
       if (!isCommitting && isBusy(code)) return { ok: false, why: 'busy', error }
       // A failed write or sync at COMMIT may still have reached the disk.
       const isUnknown = isCommitting && (!isUndone || code.startsWith('SQLITE_IOERR') || code === '')
-      return { ok: false, why: isUnknown ? 'in doubt' : 'failed', error }
+      return { ok: false, why: isUnknown ? 'in doubt' : isFull(code) ? 'full' : 'failed', error }
     }
   }
 
@@ -159,6 +175,9 @@ export function prepareWriter(db: Database, skewMs: number): Writer {
 }
 
 const isBusy = (code: string): boolean => code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')
+
+/** The second: no room for the index of the write-ahead log. */
+const isFull = (code: string): boolean => code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE'
 
 function byKind<T>(of: (kind: Kind) => T): Record<Kind, T> {
   return Object.fromEntries(KINDS.map((kind) => [kind, of(kind)])) as Record<Kind, T>
