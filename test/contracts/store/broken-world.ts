@@ -40,6 +40,38 @@ export function brokenWorldContract(on: Contract): void {
       expect(on.store.fresh()).toBe(true)
     })
 
+    test('what is insisted on denies everything until it is written, though what it rested on moved (S17)', async () => {
+      await committed(on.store, { put: [tool('a'), tool('b')], once: [{ space: 'jti', value: 'j', until: START + 9 }] })
+      const heal = await on.opened.breakWrites()
+      const fits = member({ lane: 'narrowing', put: [tool('a', 1)], expect: { 'tool/a': 1 } })
+      const moved = member({
+        lane: 'narrowing',
+        at: START - 60_000,
+        put: [tool('b', 1)],
+        expect: { 'tool/b': 9 },
+        once: [{ space: 'jti', value: 'j', until: START + 9 }],
+      })
+      for (const each of [fits, moved]) {
+        await expect(on.store.commit(each)).rejects.toThrow(StoreUnavailable)
+        expect(await on.store.insist(each)).toMatch(/^(kept|in memory)$/)
+        expect(on.store.fresh()).toBe(false)
+      }
+      await expect(on.store.commit(member())).rejects.toThrow(StoreUnavailable)
+      await expect(on.store.read(['tool/a'])).rejects.toThrow(StoreUnavailable)
+      const waiting = on.store.read(['tool/a', 'tool/b']).catch(() => null)
+      await heal()
+      await expect.poll(() => on.store.fresh(), { timeout: 5_000, interval: 20 }).toBe(true)
+      await waiting
+      expect((await on.store.read(['tool/a', 'tool/b'])).versions).toEqual(
+        new Map([
+          ['tool/a', 2],
+          ['tool/b', 3],
+        ]),
+      )
+      expect(on.store.highestTime()).toBe(START)
+      expect(await committed(on.store)).toMatchObject({ first: 3, last: 3 })
+    })
+
     if (on.traits.isExclusive) {
       test('a second opener is refused while the first holds it, and may have it afterwards (STORE rule 8)', async () => {
         await expect(on.opened.second()).rejects.toThrow(/another process/)

@@ -67,7 +67,7 @@ export function follow(options: {
     const missed = await readMissed(line.query, from, MOST_MISSED)
     // Rows are as of the end of the snapshot: only all of it together is a state that there was.
     const isWhole = missed.changes[0]?.change.first === from && missed.changes.at(-1)?.change.last === missed.size - 1
-    if (isWhole) for (const { change, leaf } of missed.changes) memory.apply(change, leaf)
+    if (isWhole) for (const past of missed.changes) memory.apply(past)
     else if (missed.size > memory.view.seq) memory.load(await reader.whole())
   }
 

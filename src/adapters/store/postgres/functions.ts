@@ -22,6 +22,7 @@ declare
   v_stale jsonb;
   v_used jsonb;
   v_firsts bigint[] := '{}';
+  v_times bigint[] := '{}';
   v_outcomes jsonb[] := '{}';
   v_n text;
   m record;
@@ -53,14 +54,15 @@ begin
       where u.again or o.until >= least(v_now, u.at) group by u.n) s;
 
   for m in
-    select x.n, x.at, x.not_after, x.count
-      from jsonb_to_recordset(p_group->'members') as x(n int, at bigint, not_after bigint, count int) order by x.n
+    select x.n, x.at, x.not_after, x.sets_time, x.count
+      from jsonb_to_recordset(p_group->'members') as x(n int, at bigint, not_after bigint, sets_time boolean, count int)
+      order by x.n
   loop
     v_n := m.n;
     v_firsts := v_firsts || null::bigint;
     if v_known ? v_n then
       v_outcomes := v_outcomes || (v_known->v_n);
-    elsif m.at < v_time - p_skew then
+    elsif not m.sets_time and m.at < v_time - p_skew then
       v_outcomes := v_outcomes || jsonb_build_object('why', 'clock', 'keys', '[]'::jsonb);
     elsif m.not_after is not null and greatest(v_now, v_time, m.at) > m.not_after then
       v_outcomes := v_outcomes || jsonb_build_object('why', 'late', 'keys', '[]'::jsonb);
@@ -72,8 +74,9 @@ begin
       v_firsts[m.n + 1] := v_size;
       v_outcomes := v_outcomes || to_jsonb(v_size);
       v_size := v_size + m.count;
-      v_time := greatest(v_time, m.at);
+      v_time := case when m.sets_time then m.at else greatest(v_time, m.at) end;
     end if;
+    v_times := v_times || v_time;
   end loop;
 
   if v_size > v_before then
@@ -108,8 +111,8 @@ begin
       select x.id, v_firsts[x.n + 1], v_firsts[x.n + 1] + x.count - 1, x.at
         from jsonb_to_recordset(p_group->'members') as x(n int, id text, count int, at bigint)
         where v_firsts[x.n + 1] is not null;
-    insert into change (last, first, at, kinds, ids)
-      select v_firsts[x.n + 1] + x.count - 1, v_firsts[x.n + 1], x.at, x.kinds, x.ids
+    insert into change (last, first, at, time, kinds, ids)
+      select v_firsts[x.n + 1] + x.count - 1, v_firsts[x.n + 1], x.at, v_times[x.n + 1], x.kinds, x.ids
         from jsonb_to_recordset(p_group->'members') as x(n int, count int, at bigint, kinds text[], ids text[])
         where v_firsts[x.n + 1] is not null;
     update head set size = v_size, time = v_time where id = 1;

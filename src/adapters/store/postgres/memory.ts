@@ -11,14 +11,17 @@ export type Memory = {
   readonly feed: ChangeFeed
   /** Leaf of the last record that is known; null of an empty log. */
   readonly tail: Uint8Array | null
-  /** The highest time any commit carried. */
+  /** The highest time any commit carried, since it was last set. */
   readonly time: Instant
-  /** The next change, with its last record's leaf. What is known already is passed over. */
-  apply(change: Change, tail: Uint8Array): void
+  /** The next change. What is known already is passed over. */
+  apply(past: Past): void
   load(state: LoadedState): void
   /** Resolves true once everything below `seq` is seen here, false after `ms`. */
   reached(seq: Seq, ms: number): Promise<boolean>
 }
+
+/** A change with its last record's leaf and the highest time as it left it. */
+export type Past = { readonly change: Change; readonly leaf: Uint8Array; readonly time: Instant }
 
 export type LoadedState = {
   readonly rows: readonly { readonly kind: Kind; readonly held: Held }[]
@@ -44,7 +47,7 @@ export function createMemory(
   const take = (state: LoadedState) => {
     view.load(state.rows, state.size)
     tail = state.tail
-    time = Math.max(time, state.time)
+    time = state.time
   }
   take(first)
 
@@ -57,11 +60,12 @@ export function createMemory(
     get time() {
       return time
     },
-    apply(change, leaf) {
+    apply(past) {
+      const { change } = past
       if (change.last < view.seq) return
       view.apply(change)
-      tail = leaf
-      time = Math.max(time, change.at)
+      tail = past.leaf
+      time = past.time
       feed.push(change)
       wake()
     },

@@ -12,7 +12,9 @@ import {
   StoreInDoubt,
   StoreUnavailable,
 } from '../../../actions/ports.ts'
-import type { Key, Rows, Seq } from '../../../core/model.ts'
+import { type Key, keyOf, type Rows, type Seq } from '../../../core/model.ts'
+import { createInDoubt } from '../in-doubt.ts'
+import { formsOf } from '../insisted.ts'
 import { type Prepared, prepare } from '../prepare.ts'
 import { createQueue, footprint, type Waiting } from '../queue.ts'
 import { partsOf } from '../rows.ts'
@@ -122,7 +124,10 @@ async function createStore(
   const writer = createWriter(lines.writer, channel, options.skewMs ?? 2_000)
   const upkeep = createUpkeep(lines.upkeep, options.keepChanges ?? 100_000, log)
   const queue = createQueue<Flight>(maxQueue, maxGroup)
+  const inDoubt = createInDoubt()
   const doubted = new Set<string>()
+  /** Taken away in this process and not written yet: while there is one, everything is denied. */
+  const insisted = new Map<string, { readonly member: Member; readonly release: () => void }>()
   let isWritten = true
   /** Why this store stopped for good. */
   let broken: string | null = null
@@ -166,7 +171,9 @@ async function createStore(
     const flight: Flight = { ...footprint(member), member, prepared: prepare(member), resolve, reject }
     if (!queue.add(flight)) return Promise.resolve({ ok: false, why: 'overloaded', keys: [] })
     schedule()
-    return promise
+    if (member.lane === 'normal') return promise
+    const release = inDoubt.hold(member)
+    return promise.finally(release)
   }
 
   function schedule(): void {
@@ -211,16 +218,20 @@ async function createStore(
         resolve(outcome)
         continue
       }
-      const { first, last } = outcome
-      if (first === view.seq) {
-        memory.apply({ first, last, at: member.at, put: member.put }, member.records.at(-1)!.leaf)
-      }
-      memory.reached(last + 1, SEEN_MS).then((isSeen) => {
+      apply(member, outcome)
+      memory.reached(outcome.last + 1, SEEN_MS).then((isSeen) => {
         if (isSeen) resolve(outcome)
         else reject(new StoreInDoubt(member.id))
       })
     }
     upkeep.after(view.seq, clock.now())
+  }
+
+  /** Unless others wrote in between: then the follower tells memory, in order. */
+  function apply({ at, put, records, setsTime }: Member, { first, last }: Outcome & { ok: true }): void {
+    if (first !== view.seq) return
+    const time = setsTime ? at : Math.max(memory.time, at)
+    memory.apply({ change: { first, last, at, put }, leaf: records.at(-1)!.leaf, time })
   }
 
   function fail(group: readonly Flight[], why: 'busy' | 'failed' | 'in doubt' | 'differs', error: string): void {
@@ -231,6 +242,10 @@ async function createStore(
       if (why === 'in doubt') doubted.add(member.id)
       reject(why === 'in doubt' ? new StoreInDoubt(member.id) : new StoreUnavailable(broken ?? `Not written: ${error}`))
     }
+    probe()
+  }
+
+  function probe(): void {
     probing ??= setInterval(recover, PROBE_MS)
   }
 
@@ -244,21 +259,59 @@ async function createStore(
 
   async function recoverOnce(): Promise<boolean> {
     if (broken !== null || closing !== null) return false
-    const ids = [...doubted]
+    // What was insisted on must still come to stand: writing it fixes its fate as well.
+    const ids = [...doubted].filter((id) => !insisted.has(id))
     try {
       await writer.settle(ids, clock.now())
       await follower.look()
+      if (!(await writeInsisted())) return false
     } catch (thrown) {
       if (thrown instanceof QueryError) return false
       throw thrown
     }
     if (broken !== null) return false
     for (const id of ids) doubted.delete(id)
+    // Something may have failed, or been insisted on, meanwhile.
+    if (doubted.size > 0 || insisted.size > 0) return false
     isWritten = true
     clearInterval(probing)
     probing = undefined
     log?.info({ size: view.seq }, 'the store is written again')
     return true
+  }
+
+  /** False where one of them is still not written. */
+  async function writeInsisted(): Promise<boolean> {
+    for (const [id, { member, release }] of insisted) {
+      const last = await insistedOn(member)
+      if (last === null) return false
+      if (view.seq <= last) await follower.look()
+      if (view.seq <= last) return false
+      release()
+      insisted.delete(id)
+      doubted.delete(id)
+      log?.info({ commit: id }, 'what was taken away without being written is written')
+    }
+    return true
+  }
+
+  /** Index of its last record, or null. */
+  async function insistedOn(member: Member): Promise<Seq | null> {
+    const [asJudged, anyway] = formsOf(member, memory.time)
+    // Its own id may have been settled as never, and no form of it is written under that any more.
+    for (const form of [asJudged, anyway, { ...anyway, id: `${member.id}_anew` }]) {
+      const group = { members: [prepare(form)], now: clock.now(), known: view.seq, tail: memory.tail }
+      const result = await writer.commitGroup(group)
+      if (!result.ok) {
+        if (result.why === 'differs') stop(result.error)
+        return null
+      }
+      const [outcome] = result.outcomes
+      if (!outcome?.ok) continue
+      apply(form, outcome)
+      return outcome.last
+    }
+    return null
   }
 
   async function read(keys: readonly Key[]): Promise<Snapshot> {
@@ -288,7 +341,19 @@ async function createStore(
 
   return {
     commit: async (member) => commit(member),
-    read: (keys) => guarded(() => read(keys)),
+    // It is in force here at once; there is no file beside the database that would outlive this process.
+    async insist(member) {
+      log?.error({ commit: member.id }, 'something is taken away that cannot be written: everything is denied')
+      isWritten = false
+      if (!insisted.has(member.id)) insisted.set(member.id, { member, release: inDoubt.hold(member) })
+      if (closing === null) probe()
+      return 'in memory'
+    },
+    read: (keys) =>
+      guarded(async () => {
+        await inDoubt.wait(keys)
+        return read(keys)
+      }),
     outcomeOf: (commitId) =>
       guarded(async () => {
         if (doubted.has(commitId) && !(await recover())) {
@@ -304,6 +369,9 @@ async function createStore(
         const { hash, ...others } = query.where ?? {}
         const isByHash = query.kind === 'bearer' && hash !== undefined && query.after === undefined
         if (isByHash && Object.values(others).every((value) => value === undefined)) {
+          // A bearer token is checked by it: while it is being revoked, its row is in doubt like any other.
+          const known = view.bearerByHash(hash)
+          if (known !== undefined) await inDoubt.wait([keyOf('bearer', known.id)])
           const bearer = view.bearerByHash(hash)
           return { rows: bearer === undefined ? [] : [bearer as Rows[typeof query.kind]], seq: view.seq, next: null }
         }

@@ -7,7 +7,7 @@ import type { Instant, Key, Kind, Row, Rows, Seq } from '../../../core/model.ts'
 import { type Column, columnsOf, columnText, partsOf } from '../rows.ts'
 import { type Held, WHOLE } from '../view.ts'
 import type { Query, Readers, Statement } from './connections.ts'
-import type { LoadedState } from './memory.ts'
+import type { LoadedState, Past } from './memory.ts'
 import { builder, type Tables } from './schema.ts'
 import { readNode, readRoot } from './tree.ts'
 
@@ -126,18 +126,25 @@ export function createReader(readers: Readers): Reader {
 const heldOf = ({ version, body }: Omit<StoredRow, 'kind' | 'id'>): Held => ({ row: JSON.parse(body), version })
 
 /**
- * The changes from a size on, oldest first, each with its last record's leaf, and the size of the log in the same
- * snapshot. Rows are as of that snapshot, which may be later than the change that is told of.
+ * The changes from a size on, oldest first, and the size of the log in the same snapshot. Rows are as of that snapshot, which may be later than the change that is told of.
  */
 export async function readMissed(
   query: Query,
   after: Seq,
   limit: number,
-): Promise<{ readonly size: Seq; readonly changes: readonly { readonly change: Change; readonly leaf: Buffer }[] }> {
-  type Told = { first: Seq; last: Seq; at: Instant; leaf: Buffer; kind: Kind | null; body: string | null }
+): Promise<{ readonly size: Seq; readonly changes: readonly Past[] }> {
+  type Told = {
+    first: Seq
+    last: Seq
+    at: Instant
+    time: Instant
+    leaf: Buffer
+    kind: Kind | null
+    body: string | null
+  }
   const told = await query<{ size: Seq } & (Told | { first: null })>({
     name: 'missed',
-    text: `select h.size, c.first, c.last, c.at, c.leaf, p.kind, p.body from head h
+    text: `select h.size, c.first, c.last, c.at, c.time, c.leaf, p.kind, p.body from head h
       left join (
         select x.*, r.leaf from change x join record r on r.idx = x.last where x.last >= $1 order by x.last limit $2
       ) c on true
@@ -148,11 +155,11 @@ export async function readMissed(
       where h.id = 1 order by c.last, p.place`,
     values: [after, limit],
   })
-  const changes: { change: Change & { put: Row[] }; leaf: Buffer }[] = []
+  const changes: (Past & { change: { put: Row[] } })[] = []
   for (const row of told) {
     if (row.first === null) continue
-    const { first, last, at, leaf, kind, body } = row
-    if (changes.at(-1)?.change.last !== last) changes.push({ change: { first, last, at, put: [] }, leaf })
+    const { first, last, at, time, leaf, kind, body } = row
+    if (changes.at(-1)?.change.last !== last) changes.push({ change: { first, last, at, put: [] }, leaf, time })
     if (kind !== null && body !== null) changes.at(-1)?.change.put.push({ kind, row: JSON.parse(body) } as Row)
   }
   return { size: told[0]!.size, changes }

@@ -61,8 +61,9 @@ const first: readonly string[] = [
   `create index single_use_by_until on single_use (until)`,
   // Without indexes: settled as never.
   `create table commit_outcome (id ${text} primary key, first bigint, last bigint, at bigint not null)`,
-  `create table change (last bigint primary key, first bigint not null, at bigint not null, kinds text[] not null,
-    ids text[] not null)`,
+  // Each with the highest time as it left it.
+  `create table change (last bigint primary key, first bigint not null, at bigint not null, time bigint not null,
+    kinds text[] not null, ids text[] not null)`,
   // What is written and taken away again, to see whether anything can be written.
   `create table probe (filler bytea)`,
   `alter table probe alter column filler set storage external`,

@@ -108,11 +108,12 @@ function encode(members: readonly Prepared[]): { group: string; bytes: Buffer; l
     })
   })
   const group = JSON.stringify({
-    members: members.map(({ id, at, notAfter, records: { length: count }, put }, n) => ({
+    members: members.map(({ id, at, notAfter, setsTime, records: { length: count }, put }, n) => ({
       n,
       id,
       at,
       not_after: notAfter,
+      sets_time: setsTime,
       count,
       kinds: put.map(({ kind }) => kind),
       ids: put.map((row) => row.id),
