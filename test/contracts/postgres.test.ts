@@ -11,6 +11,7 @@ import {
 } from '../../src/adapters/store/postgres/connections.ts'
 import { openPostgresStore, type PostgresStoreOptions } from '../../src/adapters/store/postgres/postgres-store.ts'
 import { MIGRATIONS } from '../../src/adapters/store/postgres/schema.ts'
+import type { Row } from '../../src/core/model.ts'
 import { crashAndRestart } from '../support/postgres-cluster.ts'
 import { administer, freshSchema, type TestSchema } from '../support/postgres-schema.ts'
 import { type Opened, type OpenOptions, storeContract } from './store-contract.ts'
@@ -52,6 +53,20 @@ async function open(options: OpenOptions = {}): Promise<Opened> {
 }
 
 storeContract('PostgreSQL', open, { isExclusive: true })
+
+const bearer = (revokedAt: number | null): Row => ({
+  kind: 'bearer',
+  row: {
+    id: 'own_1',
+    kind: 'owner',
+    hash: 'h1',
+    subject: 'ann@example.com',
+    madeBy: 'operator',
+    createdAt: START,
+    expiresAt: START + 1,
+    revokedAt,
+  },
+})
 
 describe('PostgreSQL', () => {
   let schema: TestSchema
@@ -212,6 +227,52 @@ describe('PostgreSQL', () => {
     expect(await inTime).toMatchObject({ ok: true })
   })
 
+  describe('while others hold the log', () => {
+    let holder: pg.Client
+    const hold = async () => {
+      holder = new pg.Client({ connectionString: url })
+      await holder.connect()
+      await holder.query(`begin; select 1 from ${schema.name}.head for update`)
+    }
+
+    test('who judges by rows of a narrowing waits for it, and nobody else does (STORE rule 6)', async () => {
+      const store = await opened()
+      await committed(store, { put: [tool('a'), tool('b')] })
+      await hold()
+      const locked = store.commit(member({ lane: 'narrowing', put: [tool('a', 1)] }))
+      const judged = store.read(['tool/a', 'tool/b'])
+      expect((await store.read(['tool/b'])).get('tool', 'b')?.epoch).toBe(0)
+      await holder.end()
+      expect((await judged).get('tool', 'a')?.epoch).toBe(1)
+      expect((await locked).ok).toBe(true)
+    })
+
+    test('a narrowing that stays unwritten refuses who judges by its rows after a second (STORE rule 6)', async () => {
+      const store = await opened()
+      await committed(store, { put: [tool('a'), tool('b'), bearer(null)] })
+      await hold()
+      const locked = store.commit(member({ lane: 'narrowing', put: [tool('a', 1), bearer(START)] }))
+      const byHash = store.list({ kind: 'bearer', where: { hash: 'h1' }, limit: 1 })
+      await Promise.all([store.read(['tool/a']), byHash].map((each) => expect(each).rejects.toThrow(StoreUnavailable)))
+      expect((await store.read(['tool/b'])).versions.get('tool/b')).toBe(1)
+      await holder.end()
+      expect((await locked).ok).toBe(true)
+      expect((await store.read(['tool/a'])).get('tool', 'a')?.epoch).toBe(1)
+      const { rows } = await store.list({ kind: 'bearer', where: { hash: 'h1' }, limit: 1 })
+      expect(rows[0]?.revokedAt).toBe(START)
+    })
+  })
+
+  test('a time that one instance sets is the highest time of the others as well (S18)', async () => {
+    const [one, other] = [await opened(), await opened()]
+    await committed(one, { at: START + 3_600_000 })
+    await expect.poll(() => other.highestTime(), { interval: 10 }).toBe(START + 3_600_000)
+    expect((await one.commit({ ...member({ at: START }), setsTime: true })).ok).toBe(true)
+    expect(one.highestTime()).toBe(START)
+    await expect.poll(() => other.highestTime(), { interval: 10 }).toBe(START)
+    expect((await other.commit(member({ at: START }))).ok).toBe(true)
+  })
+
   test('who fell behind what is kept reads everything anew, and so do its listeners (STORE rule 5)', async () => {
     let isCut = false
     const behind = await opened({}, (...given) =>
@@ -322,6 +383,29 @@ describe('PostgreSQL', () => {
       expect(await store.commit(doubt)).toMatchObject({ ok: false, why: 'stale' })
       expect((await store.tree()).size).toBe(0)
     })
+
+    for (const [how, isAsked, isLate] of [
+      ['in doubt', false, false],
+      ['in doubt, and arrives by itself,', false, true],
+      ['called never', true, false],
+    ] as const) {
+      test(`of a narrowing that is ${how} and is insisted on comes to stand once (S17)`, async () => {
+        let sendLate: () => Promise<object[]> = async () => []
+        const store = await losing(async (send) => {
+          sendLate = send
+        })
+        const doubt = member({ lane: 'narrowing', put: [tool('a', 1)] })
+        await expect(store.commit(doubt)).rejects.toThrow(StoreInDoubt)
+        if (isAsked) expect(await store.outcomeOf(doubt.id)).toBe('never')
+        if (isLate) await sendLate()
+        expect(await store.insist(doubt)).toBe('in memory')
+        expect(store.fresh()).toBe(false)
+        await expect.poll(() => store.fresh(), { timeout: 5_000, interval: 20 }).toBe(true)
+        expect((await store.read(['tool/a'])).get('tool', 'a')?.epoch).toBe(1)
+        await sendLate()
+        expect((await store.tree()).size).toBe(1)
+      })
+    }
 
     test('because the server ended the connection is in doubt, and the store mends by itself (STORE 5)', async () => {
       const store = await opened()
