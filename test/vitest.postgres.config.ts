@@ -1,20 +1,40 @@
 import { defineConfig } from 'vitest/config'
 
-// The contract, and everything that runs on a store, on PostgreSQL.
+const onPostgres = {
+  root: new URL('..', import.meta.url).pathname,
+  globalSetup: ['test/support/postgres-cluster.ts'],
+  env: { HALLPASS_TEST_STORE: 'postgres' },
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+}
+
+// The contract, and everything that runs on a store, on PostgreSQL; each with a server of its own, one after the other,
+// because the contract crashes its server.
 export default defineConfig({
   test: {
-    root: new URL('..', import.meta.url).pathname,
-    include: [
-      'test/contracts/postgres.test.ts',
-      'test/actions/**/*.test.ts',
-      'test/adapters/keys/signer.test.ts',
-      'test/{attacks,console,http,mcp,oauth,verifiers}/**/*.test.ts',
-      'test/walks/{kill,official-clients}.test.ts',
+    projects: [
+      {
+        test: {
+          ...onPostgres,
+          name: 'contract',
+          include: ['test/contracts/postgres.test.ts'],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          ...onPostgres,
+          name: 'everything on a store',
+          include: [
+            'test/actions/**/*.test.ts',
+            'test/adapters/keys/signer.test.ts',
+            'test/{attacks,console,http,mcp,oauth,verifiers}/**/*.test.ts',
+            'test/walks/{kill,official-clients}.test.ts',
+          ],
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
+        },
+      },
     ],
-    globalSetup: ['test/support/postgres-cluster.ts'],
-    env: { HALLPASS_TEST_STORE: 'postgres' },
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
-    fileParallelism: false,
   },
 })

@@ -64,7 +64,7 @@ export default function startCluster(project: TestProject): () => void {
   if (user !== null) chownSync(folder, user.uid, user.gid)
   const data = join(folder, 'data')
   const log = join(folder, 'log')
-  const options = `-k ${folder} -c listen_addresses= -c max_connections=200`
+  const options = `-k ${folder} -c listen_addresses= -c max_connections=400 -c jit=off -c max_wal_size=2GB`
   const start = ['-D', data, '-l', log, '-o', options, '-w', 'start']
   const crash = ['-D', data, '-m', 'immediate', '-w', 'stop']
   const run = (name: string, args: readonly string[]) =>
