@@ -20,7 +20,7 @@ const options = { issuerOrigin: 'http://127.0.0.1:8420', secretsFolder: null, kn
 const check = (files: Map<string, Uint8Array>): void => {
   const start = performance.now()
   const parsed = parseManifests(files, options)
-  expect(performance.now() - start).toBeLessThan(2000)
+  expect(performance.now() - start, 'a parse that hangs').toBeLessThan(20_000)
   if (parsed.ok) {
     for (const agent of parsed.set.agents.values()) {
       expect(agent.owners.length).toBeGreaterThan(0)

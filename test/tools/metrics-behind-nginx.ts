@@ -10,14 +10,14 @@ import { rawRequest } from './raw-request.ts'
 export const EXAMPLE = fileURLToPath(new URL('../../examples/prometheus-nginx', import.meta.url))
 
 /** The ports that the example's files name. */
-const WRITTEN = { broker: 8420, nginx: 8090, prometheus: 9090 } as const
+const WRITTEN = { broker: 8420, nginx: 8090, prometheus: 9090, alertmanager: 9093 } as const
 export type Ports = Readonly<Record<keyof typeof WRITTEN, number>>
 
 const FILES = ['nginx.conf', 'prometheus.yml', 'scopes/tools/metrics.yaml'] as const
 
 export async function freePorts(): Promise<Ports> {
-  const [broker, nginx, prometheus] = await Promise.all([freePort(), freePort(), freePort()])
-  return { broker, nginx, prometheus }
+  const [broker, nginx, prometheus, alertmanager] = await Promise.all([freePort(), freePort(), freePort(), freePort()])
+  return { broker, nginx, prometheus, alertmanager }
 }
 
 /** The example's files in `folder`, written for these ports. Throws where they do not name each port. */
@@ -67,6 +67,18 @@ export const startPrometheus = (command: string, folder: string, ports: Ports): 
       '--web.enable-admin-api',
     ],
     { cwd: folder, ready: async () => (await fetch(`http://127.0.0.1:${ports.prometheus}/-/ready`)).ok },
+  )
+
+export const startAlertmanager = (command: string, folder: string, ports: Ports): Promise<Background> =>
+  startInBackground(
+    command,
+    [
+      '--config.file=alertmanager.yml',
+      '--storage.path=alertmanager-data',
+      `--web.listen-address=127.0.0.1:${ports.alertmanager}`,
+      '--cluster.listen-address=',
+    ],
+    { cwd: folder, ready: async () => (await fetch(`http://127.0.0.1:${ports.alertmanager}/-/ready`)).ok },
   )
 
 /** How many calls Prometheus says that it has answered, its own metrics page aside. */

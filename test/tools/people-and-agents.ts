@@ -1,29 +1,37 @@
 // What a person and an agent's runtime do, over the wire alone: the agent proves itself with its key, asks, waits for its
 // owner and redeems what was granted; people approve and take away.
 
-import { randomUUID } from 'node:crypto'
-import { decodeJwt, exportSPKI, generateKeyPair, SignJWT } from 'jose'
+import { createPublicKey, randomUUID } from 'node:crypto'
+import { type CryptoKey, decodeJwt, exportSPKI, generateKeyPair, importPKCS8, SignJWT } from 'jose'
 
 export type AgentIdentity = { readonly name: string; readonly publicPem: string; sign(issuer: string): Promise<string> }
 
 /** A key pair whose private half stays here. */
 export async function createIdentity(name: string): Promise<AgentIdentity> {
   const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
-  return {
-    name,
-    publicPem: await exportSPKI(publicKey),
-    sign: (issuer) =>
-      new SignJWT()
-        .setProtectedHeader({ alg: 'ES256' })
-        .setIssuer(name)
-        .setSubject(name)
-        .setAudience(issuer)
-        .setJti(randomUUID())
-        .setIssuedAt()
-        .setExpirationTime('60s')
-        .sign(privateKey),
-  }
+  return identityOf(name, privateKey, await exportSPKI(publicKey))
 }
+
+/** An agent whose private key, PKCS#8 in PEM, is there already. */
+export async function readIdentity(name: string, pem: string): Promise<AgentIdentity> {
+  const publicPem = createPublicKey(pem).export({ type: 'spki', format: 'pem' })
+  return identityOf(name, await importPKCS8(pem, 'ES256'), publicPem.toString())
+}
+
+const identityOf = (name: string, privateKey: CryptoKey, publicPem: string): AgentIdentity => ({
+  name,
+  publicPem,
+  sign: (issuer) =>
+    new SignJWT()
+      .setProtectedHeader({ alg: 'ES256' })
+      .setIssuer(name)
+      .setSubject(name)
+      .setAudience(issuer)
+      .setJti(randomUUID())
+      .setIssuedAt()
+      .setExpirationTime('60s')
+      .sign(privateKey),
+})
 
 export type Json = { readonly [key: string]: unknown }
 

@@ -14,7 +14,13 @@ import { copyExample, EXAMPLE, forPorts, freePorts } from './metrics-behind-ngin
 import { callApi, expectDone, idOf } from './people-and-agents.ts'
 import { rawRequest } from './raw-request.ts'
 
-installedTools({ nginx: 'nginx', prometheus: 'prometheus', curl: 'curl', bash: 'bash' })
+installedTools({
+  nginx: 'nginx',
+  prometheus: 'prometheus',
+  'prometheus-alertmanager': 'prometheus-alertmanager',
+  curl: 'curl',
+  bash: 'bash',
+})
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const home = mkdtempSync(join(tmpdir(), 'hallpass-readme-'))
@@ -40,7 +46,9 @@ test('the README starts a guarded Prometheus, queries it as an agent, and locks 
     cwd: ROOT,
     env,
     ready: async () =>
-      (await rawRequest(nginx, '/')).status === 403 && (await fetch(`http://127.0.0.1:${ports.prometheus}/-/ready`)).ok,
+      (await rawRequest(nginx, '/')).status === 403 &&
+      (await fetch(`http://127.0.0.1:${ports.prometheus}/-/ready`)).ok &&
+      (await fetch(`http://127.0.0.1:${ports.alertmanager}/-/ready`)).ok,
   })
 
   const agent = spawn('bash', ['-ec', use], {
@@ -67,7 +75,7 @@ test('the README starts a guarded Prometheus, queries it as an agent, and locks 
   const [code] = await closed
 
   expect(said).toContain('"status":"success"')
-  expect([...said.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status)).toEqual(['403', '401'])
+  expect([...said.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => status)).toEqual(['403', '403', '401'])
   expect(said).toContain('Locked agent/query-bot')
   expect(code, said).toBe(0)
 })

@@ -1,16 +1,12 @@
 // The whole broker, walked by clients that nobody here wrote: the official MCP client in both eras and the older SDK,
 // each authenticating by itself from nothing but the MCP URL and a key, and an independent OAuth client.
 
-import { readFileSync } from 'node:fs'
-import { Client, PrivateKeyJwtProvider, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
-import { PrivateKeyJwtProvider as OldProvider } from '@modelcontextprotocol/sdk/client/auth-extensions.js'
-import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js'
-import { StreamableHTTPClientTransport as OldTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { importPKCS8 } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { keyOf, MCP_CLIENTS } from '../support/mcp-clients.ts'
 import { testDatabase } from '../support/test-store.ts'
 
 let broker: SampleBroker
@@ -22,58 +18,6 @@ beforeAll(async () => {
 afterAll(() => broker.close())
 
 const TICKETS = 'http://127.0.0.1:8431'
-const keyOf = (agent: string) => readFileSync(broker.agents[agent]!.keyPath, 'utf8')
-const credentials = (agent: string) => ({ clientId: agent, privateKey: keyOf(agent), algorithm: 'ES256' })
-
-/** What a tool call answered, whichever client made it. */
-type Answer = { readonly isError: boolean; readonly body: Record<string, unknown> }
-type Agent = {
-  call(name: string, args?: Record<string, unknown>): Promise<Answer>
-  tools(): Promise<string[]>
-  close(): Promise<void>
-}
-
-const ANSWER = z.object({ isError: z.boolean().default(false), structuredContent: z.record(z.string(), z.unknown()) })
-const agentOf = (client: {
-  callTool(call: { name: string; arguments: Record<string, unknown> }): Promise<unknown>
-  listTools(): Promise<{ tools: { name: string }[] }>
-  close(): Promise<void>
-}): Agent => ({
-  async call(name, args = {}) {
-    const { isError, structuredContent } = ANSWER.parse(await client.callTool({ name, arguments: args }))
-    return { isError, body: structuredContent }
-  },
-  tools: async () => (await client.listTools()).tools.map((tool) => tool.name),
-  close: () => client.close(),
-})
-
-const eras = {
-  'the official client, pinned to 2026-07-28': async (name: string) => {
-    const client = new Client({ name: 'walk', version: '1' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } })
-    await client.connect(
-      new StreamableHTTPClientTransport(new URL(`${broker.url}/mcp`), {
-        authProvider: new PrivateKeyJwtProvider({ ...credentials(name), expectedIssuer: broker.url }),
-      }),
-    )
-    return agentOf(client)
-  },
-  'the official client, in its default legacy mode': async (name: string) => {
-    const client = new Client({ name: 'walk', version: '1' })
-    await client.connect(
-      new StreamableHTTPClientTransport(new URL(`${broker.url}/mcp`), {
-        authProvider: new PrivateKeyJwtProvider({ ...credentials(name), expectedIssuer: broker.url }),
-      }),
-    )
-    return agentOf(client)
-  },
-  'the 1.x SDK': async (name: string) => {
-    const client = new OldClient({ name: 'walk', version: '1' })
-    await client.connect(
-      new OldTransport(new URL(`${broker.url}/mcp`), { authProvider: new OldProvider(credentials(name)) }),
-    )
-    return agentOf(client)
-  },
-}
 
 const api = async (method: string, path: string, token: string, body?: unknown) => {
   const response = await fetch(`${broker.url}/v1${path}`, {
@@ -88,11 +32,11 @@ const api = async (method: string, path: string, token: string, body?: unknown) 
   return { status: response.status, body: text === '' ? null : JSON.parse(text) }
 }
 
-describe.each(Object.entries(eras))('%s', (era, connect) => {
-  const seconds = 600 + Object.keys(eras).indexOf(era)
+describe.each(Object.entries(MCP_CLIENTS))('%s', (name, connect) => {
+  const seconds = 600 + Object.keys(MCP_CLIENTS).indexOf(name)
 
   test('authenticates by itself, asks, waits, is approved, and holds a grant (P4)', async () => {
-    const agent = await connect('triage-bot')
+    const agent = await connect(broker, 'triage-bot')
     expect(await agent.tools()).toEqual([
       'list_access',
       'request_access',
@@ -140,7 +84,7 @@ describe.each(Object.entries(eras))('%s', (era, connect) => {
   })
 
   test('mints inline where the manifest says so, and is refused outside its scope with the patch (P7, P8)', async () => {
-    const agent = await connect('triage-bot')
+    const agent = await connect(broker, 'triage-bot')
     const granted = await agent.call('request_access', {
       tool: 'metrics',
       scopes: ['metrics:read'],
@@ -162,7 +106,7 @@ describe.each(Object.entries(eras))('%s', (era, connect) => {
   })
 
   test('is cut off with its session at the very next call, and may open a new one with its key (S11)', async () => {
-    const agent = await connect('triage-bot')
+    const agent = await connect(broker, 'triage-bot')
     await agent.call('list_access')
     const sessions = await api('GET', '/sessions?agent=triage-bot&limit=500', broker.adminToken)
     for (const { id, status } of sessions.body.items)
@@ -185,7 +129,7 @@ describe('an independent OAuth client (oauth4webapi)', () => {
       await oauth.discoveryRequest(issuer, { algorithm: 'oauth2', ...insecure }),
     )
     const client: oauth.Client = { client_id: 'triage-bot' }
-    const auth = oauth.PrivateKeyJwt(await importPKCS8(keyOf('triage-bot'), 'ES256'))
+    const auth = oauth.PrivateKeyJwt(await importPKCS8(keyOf(broker, 'triage-bot'), 'ES256'))
     const opened = await oauth.processClientCredentialsResponse(
       as,
       client,
