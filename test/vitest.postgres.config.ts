@@ -6,10 +6,11 @@ const onPostgres = {
   env: { HALLPASS_TEST_STORE: 'postgres' },
   testTimeout: 60_000,
   hookTimeout: 60_000,
+  maxWorkers: 3,
 }
 
-// The contract, and everything that runs on a store, on PostgreSQL; each with a server of its own, one after the other,
-// because the contract crashes its server.
+// The contract, and everything that runs on a store, on PostgreSQL: side by side, each with a server of its own, because
+// the contract crashes its server.
 export default defineConfig({
   test: {
     projects: [
@@ -18,7 +19,6 @@ export default defineConfig({
           ...onPostgres,
           name: 'contract',
           include: ['test/contracts/postgres.test.ts'],
-          sequence: { groupOrder: 0 },
         },
       },
       {
@@ -31,8 +31,6 @@ export default defineConfig({
             'test/{attacks,console,http,mcp,oauth,verifiers}/**/*.test.ts',
             'test/walks/{kill,official-clients}.test.ts',
           ],
-          maxWorkers: 3,
-          sequence: { groupOrder: 1 },
         },
       },
     ],
