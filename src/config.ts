@@ -26,7 +26,10 @@ export type Config = {
   readonly dataPath: string
   readonly scopesPath: string
   readonly scopesMode: 'watch' | 'push'
-  readonly database: { readonly engine: 'sqlite'; readonly path: string }
+  readonly database:
+    | { readonly engine: 'sqlite'; readonly path: string }
+    /** The address may hold a password. */
+    | { readonly engine: 'postgres'; readonly url: Secret }
   readonly kek: KekSource
   /** Folder for `file:` references of manifests (S5). */
   readonly secretsPath: string | null
@@ -154,6 +157,14 @@ export function readConfig(
     faults.push('HALLPASS_KEK must not lie in the data folder off loopback: a copy of the folder would open itself')
   }
 
+  const scopesPath = read('scopes', resolve(cwd, 'scopes'), path)
+  const scopesMode = read<Config['scopesMode']>('scopesMode', 'watch', (text) => oneOf(text, ['watch', 'push']))
+  const database = read<Config['database']>(
+    'database',
+    { engine: 'sqlite', path: resolve(dataPath, 'hallpass.db') },
+    (text) => parseDatabase(text, cwd),
+  )
+
   const config: Config = {
     host,
     port,
@@ -162,11 +173,9 @@ export function readConfig(
     allowedHosts,
     tls,
     dataPath,
-    scopesPath: read('scopes', resolve(cwd, 'scopes'), path),
-    scopesMode: read<Config['scopesMode']>('scopesMode', 'watch', (text) => oneOf(text, ['watch', 'push'])),
-    database: read('database', { engine: 'sqlite', path: resolve(dataPath, 'hallpass.db') }, (text) =>
-      parseDatabase(text, cwd),
-    ),
+    scopesPath,
+    scopesMode,
+    database,
     kek,
     secretsPath,
     sessionMaxSeconds: read<number>('sessionMax', LIFETIME.sessionMax, parseSessionMax),
@@ -177,6 +186,9 @@ export function readConfig(
         ? [
             'The broker is reached from outside, and its KEK lies in the data folder: set HALLPASS_KEK to one elsewhere.',
           ]
+        : []),
+      ...(database.engine === 'postgres' && isInTheClear(new URL(database.url.reveal()))
+        ? ['HALLPASS_DATABASE is on another machine and reached in the clear: add ?sslmode=verify-full to the address.']
         : []),
     ],
   }
@@ -216,14 +228,27 @@ function parseHosts(text: string): Result<string[], string> {
 }
 
 function parseDatabase(text: string, cwd: string): Result<Config['database'], string> {
-  // The address may carry a password: it is never repeated.
-  if (/^postgres(ql)?:/i.test(text))
-    return err('asks for PostgreSQL, which this version does not have yet: use sqlite:path')
+  if (/^postgres(ql)?:/i.test(text)) {
+    // The address may carry a password: it is never repeated.
+    const url = URL.canParse(text) ? new URL(text) : null
+    if (url === null || url.pathname.length < 2 || url.hash !== '') {
+      return err('must be postgres://user:password@host:port/database; what is special in a password is %-encoded')
+    }
+    return ok({ engine: 'postgres', url: new Secret(text) })
+  }
   const path = /^sqlite:(?!\/\/)(.+)$/s.exec(text)?.[1]
-  if (path === undefined || path.includes('\0')) return err('must be sqlite: and the path of a file')
+  if (path === undefined || path.includes('\0'))
+    return err('must be sqlite: and the path of a file, or the address of a database: postgres://…')
   if (path === ':memory:' || path.startsWith('file:'))
     return err('must be a plain file: what is in memory forgets what was revoked')
   return ok({ engine: 'sqlite', path: resolve(cwd, path) })
+}
+
+/** A socket's folder as the host, and loopback, leave the machine in no case. */
+function isInTheClear({ hostname, searchParams }: URL): boolean {
+  const host = decodeURIComponent(searchParams.get('host') ?? hostname)
+  const isHere = host === '' || host.startsWith('/') || isLoopbackHost(host)
+  return !isHere && ['disable', 'allow', 'prefer', null].includes(searchParams.get('sslmode'))
 }
 
 function parseKekSource(text: string, cwd: string): Result<KekSource, string> {

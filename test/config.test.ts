@@ -149,7 +149,7 @@ test.each(['0.0.0.0', '::', '127.0.0.1.example.com', '127.0.0.256', '127.1', '10
 test('a secret in the configuration is in no fault and in no print of it (P7)', () => {
   const faults = faultsOf({
     HALLPASS_KEK: `${kek}x`,
-    HALLPASS_DATABASE: 'postgres://broker:hunter2@db/hallpass',
+    HALLPASS_DATABASE: 'postgres://broker:hunter2@db',
     HALLPASS_ISSUER: 'https://user:hunter2@x.example.com',
   })
   expect(faults).toHaveLength(3)
@@ -157,12 +157,28 @@ test('a secret in the configuration is in no fault and in no print of it (P7)', 
   expect(faults.join()).not.toContain(kek)
   const config = unwrap(read({ HALLPASS_KEK: kek }))
   expect(inspect(config, { depth: 9 }) + JSON.stringify(config)).not.toContain(kek)
+  const shared = unwrap(read({ HALLPASS_DATABASE: 'postgres://broker:hunter2@db/hallpass' }))
+  expect(inspect(shared, { depth: 9 }) + JSON.stringify(shared)).not.toMatch(/hunter2/)
+  expect(shared.database.engine === 'postgres' && shared.database.url.reveal()).toMatch(/hunter2/)
 })
 
-test('PostgreSQL is said to come later, and a database in memory is refused (P10)', () => {
-  expect(faultsOf({ HALLPASS_DATABASE: 'postgres://db/hallpass' })).toEqual([
-    expect.stringContaining('this version does not have yet'),
-  ])
+test('PostgreSQL is named by an address, and a database in memory is refused (P10)', () => {
+  for (const url of ['postgres://db/hallpass', 'postgresql://u:p%40ss@10.0.0.1:5433/h?sslmode=verify-full']) {
+    expect(unwrap(read({ HALLPASS_DATABASE: url })).database).toMatchObject({ engine: 'postgres' })
+  }
+  const warned = (url: string) => unwrap(read({ HALLPASS_DATABASE: url })).warnings.length
+  expect(warned('postgres://db.example.com/hallpass?sslmode=disable')).toBe(1)
+  for (const url of [
+    'postgres://db.example.com/hallpass?sslmode=verify-full',
+    'postgres://%2Frun%2Fpostgresql/h',
+    'postgres:///h?host=/run/postgresql',
+    'postgres://[::1]:5433/h',
+  ]) {
+    expect(warned(url)).toBe(0)
+  }
+  for (const url of ['postgres:', 'postgres://db', 'postgres://u:p@ss:x/h', 'mysql://db/hallpass']) {
+    expect(faultsOf({ HALLPASS_DATABASE: url })).toHaveLength(1)
+  }
   for (const database of ['sqlite::memory:', 'sqlite:', 'hallpass.db', 'sqlite:file:x?mode=memory']) {
     expect(faultsOf({ HALLPASS_DATABASE: database })).toHaveLength(1)
   }

@@ -4,7 +4,13 @@ export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
     include: ['test/**/*.test.ts'],
-    exclude: ['test/tools/**', 'test/examples/**', 'test/crash/**', '**/node_modules/**'],
+    exclude: [
+      'test/tools/**',
+      'test/examples/**',
+      'test/crash/**',
+      'test/contracts/postgres.test.ts',
+      '**/node_modules/**',
+    ],
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },

@@ -45,6 +45,8 @@ export async function startSampleBroker(
     readonly port?: number
     readonly dir?: string
     readonly logLevel?: string
+    /** HALLPASS_DATABASE; without it, SQLite in the folder. */
+    readonly database?: string
     /** Where sample tools listen, by name, in place of what their manifests say. */
     readonly resources?: Readonly<Record<string, string>>
   } = {},
@@ -65,6 +67,7 @@ export async function startSampleBroker(
       HALLPASS_DATA: join(folder, 'data'),
       HALLPASS_SCOPES: scopesPath,
       HALLPASS_LOG: options.logLevel ?? 'error',
+      HALLPASS_DATABASE: options.database,
     })
     if (!config.ok) throw new Stop(1, config.error.join('\n'))
     const log = createLog(config.value.logLevel)

@@ -1,13 +1,13 @@
 // Opens the store and the keys of one data folder and builds what actions need. `init` and `serve` both start here;
 // the store is held exclusively by whoever has it open.
 
-import { existsSync } from 'node:fs'
 import { createExpiryWatch } from '../actions/expiry-watch.ts'
 import type { Deps, Guards, Log, Notifier, Store } from '../actions/ports.ts'
 import { ensureKeys, type Keys } from '../actions/rotate-keys.ts'
 import { createKeys } from '../adapters/keys/create-keys.ts'
 import { loadKek } from '../adapters/keys/kek.ts'
 import { createSigner, type KeyRing } from '../adapters/keys/signer.ts'
+import { openPostgresStore } from '../adapters/store/postgres/postgres-store.ts'
 import { openSqliteStore } from '../adapters/store/sqlite/sqlite-store.ts'
 import { systemClock } from '../adapters/system/clock.ts'
 import { type DataFolder, openDataFolder } from '../adapters/system/data-folder.ts'
@@ -32,18 +32,20 @@ export type Connections = {
 export async function openBroker(config: Config, log: Log, connections: Connections): Promise<Result<Broker, string>> {
   const folder = openDataFolder(config.dataPath)
   if (!folder.ok) return folder
+  let store: Store
+  try {
+    store = await openStore(config.database, log)
+  } catch (thrown) {
+    return err(thrown instanceof Error ? thrown.message : String(thrown))
+  }
   const kek = loadKek(config.kek, {
     dataPath: folder.value.path,
     loopback: config.loopback,
-    mayGenerate: !existsSync(config.database.path),
+    mayGenerate: (await store.tree()).size === 0,
   })
-  if (!kek.ok) return kek
-
-  let store: Store
-  try {
-    store = await openSqliteStore({ path: config.database.path, clock: systemClock, log })
-  } catch (thrown) {
-    return err(thrown instanceof Error ? thrown.message : String(thrown))
+  if (!kek.ok) {
+    await store.close()
+    return kek
   }
   const ids = systemIds(systemClock)
   const keys = createKeys(kek.value)
@@ -87,4 +89,12 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
       await store.close()
     },
   })
+}
+
+/** One broker at a time: what it keeps in memory alone is not shared yet. */
+function openStore(database: Config['database'], log: Log): Promise<Store> {
+  const shared = { clock: systemClock, log }
+  return database.engine === 'sqlite'
+    ? openSqliteStore({ path: database.path, ...shared })
+    : openPostgresStore({ url: database.url.reveal(), exclusive: true, ...shared })
 }

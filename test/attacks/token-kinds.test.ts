@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
+import { testDatabase } from '../support/test-store.ts'
 
 const KINDS = ['none', 'session', 'credential', 'owner', 'admin', 'auditor', 'publisher', 'verifier'] as const
 type Kind = (typeof KINDS)[number]
@@ -40,7 +41,7 @@ const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
 
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   tokens.owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
   tokens.admin = broker.adminToken
   tokens.auditor = await broker.bearer('auditor', 'audit@example.com')

@@ -1,12 +1,17 @@
 // Commits without end over the store that its arguments name, and prints a line once each is acknowledged.
 // The contract suite kills it in the middle.
 
+import { openPostgresStore } from '../../src/adapters/store/postgres/postgres-store.ts'
 import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import { committed, sealed, testClock, tool } from './store-fixtures.ts'
 
-const [engine, path] = process.argv.slice(2)
-if (engine !== 'sqlite' || path === undefined) throw new Error('usage: committing-child.ts sqlite PATH')
-const store = await openSqliteStore({ path, clock: testClock(), reserveBytes: 65_536, intentBytes: 65_536 })
+const [engine, place, schema] = process.argv.slice(2)
+if (place === undefined) throw new Error('usage: committing-child.ts sqlite PATH | postgres URL SCHEMA')
+const clock = testClock()
+const store =
+  engine === 'postgres'
+    ? await openPostgresStore({ url: place, clock, ...(schema === undefined ? {} : { schema }) })
+    : await openSqliteStore({ path: place, clock, reserveBytes: 65_536, intentBytes: 65_536 })
 
 async function commitForEver(lane: number): Promise<never> {
   for (let round = 0; ; round++) {

@@ -16,7 +16,7 @@ import { MIGRATIONS } from '../../src/adapters/store/sqlite/schema.ts'
 import { createStore, openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import { prepareWriter } from '../../src/adapters/store/sqlite/writer.ts'
 import { startWriter, type WriterClient } from '../../src/adapters/store/sqlite/writer-client.ts'
-import { LITTLE_KEPT } from '../support/store-on-disk.ts'
+import { LITTLE_KEPT } from '../support/test-store.ts'
 import { type Opened, type OpenOptions, storeContract } from './store-contract.ts'
 import { committed, member, START, sealed, testClock, tool } from './store-fixtures.ts'
 

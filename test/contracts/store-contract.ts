@@ -19,7 +19,7 @@ export type Opened = {
   /** Opens the same data a second time, while the first is open. */
   second(): Promise<Store>
   /** Makes every write fail from outside; the answer heals it. */
-  breakWrites(): () => void
+  breakWrites(): (() => void) | Promise<() => Promise<void>>
   /** Arguments with which `committing-child.ts` opens the same data, once this is closed. */
   readonly child: readonly string[]
   /** Closes it, and forgets the data. */

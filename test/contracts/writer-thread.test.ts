@@ -8,7 +8,7 @@ import { type Store, StoreInDoubt, StoreUnavailable } from '../../src/actions/po
 import { prepare } from '../../src/adapters/store/prepare.ts'
 import { packGroup, unpackGroup } from '../../src/adapters/store/sqlite/group-message.ts'
 import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
-import { LITTLE_KEPT } from '../support/store-on-disk.ts'
+import { LITTLE_KEPT } from '../support/test-store.ts'
 import { committed, member, START, sealed, session, testClock, tool, type Wanted } from './store-fixtures.ts'
 
 let folder: string

@@ -22,7 +22,6 @@ import { recordOf, transact } from '../../src/actions/transact.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { createSigner } from '../../src/adapters/keys/signer.ts'
 import { createOauthApp } from '../../src/adapters/oauth/oauth-app.ts'
-import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import { systemClock } from '../../src/adapters/system/clock.ts'
 import { systemIds } from '../../src/adapters/system/ids.ts'
 import { createVerifierApp, type VerifierApp } from '../../src/adapters/verifiers/verifier-app.ts'
@@ -36,6 +35,7 @@ import { ok } from '../../src/core/result.ts'
 import { createFrontDoor } from '../../src/wire/front-door.ts'
 import { agent, entry, setOf, tool } from '../support/manifest-set.ts'
 import { operator, silentLog, unwrap } from '../support/store-on-disk.ts'
+import { testStore } from '../support/test-store.ts'
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer'
 export const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -76,8 +76,9 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
   })
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
+  const kept = testStore(path, clock)
   const open = async () => {
-    const store = await openSqliteStore({ path, clock })
+    const store = await kept.open()
     const ids = systemIds(clock)
     unwrap(await ensureKeys({ store, clock, ids }, createKeys(kek)))
     const signer = await createSigner({ store, kek, clock, settings: { issuer }, log })
@@ -270,6 +271,7 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
       await new Promise((resolve) => server.close(resolve))
       await now.signer.close()
       await now.deps.store.close()
+      await kept.forget()
       rmSync(folder, { recursive: true, force: true })
     },
   }

@@ -1,11 +1,11 @@
-// A real store in a temporary folder, with a clock that the test moves.
+// A real store in a temporary folder, or in PostgreSQL, with a clock that the test moves.
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Clock, Context, Ids, Log, Store } from '../../src/actions/ports.ts'
-import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import { systemIds } from '../../src/adapters/system/ids.ts'
+import { testStore } from './test-store.ts'
 
 export type MovableClock = Clock & { advance(seconds: number): void }
 
@@ -20,15 +20,14 @@ export function movableClock(start = Date.UTC(2026, 0, 15, 9)): MovableClock {
   }
 }
 
-/** Room kept on the disk: a test's disk has other things to do. Bytes. */
-export const LITTLE_KEPT = { reserveBytes: 65_536, intentBytes: 65_536 }
-
 export type StoreOnDisk = {
   readonly store: Store
   readonly clock: MovableClock
   readonly ids: Ids
   readonly folder: string
   readonly path: string
+  /** The bytes of everything that the store keeps. */
+  kept(): Promise<Buffer[]>
   close(): Promise<void>
 }
 
@@ -36,15 +35,18 @@ export async function storeOnDisk(): Promise<StoreOnDisk> {
   const folder = mkdtempSync(join(tmpdir(), 'hallpass-'))
   const path = join(folder, 'hallpass.db')
   const clock = movableClock()
-  const store = await openSqliteStore({ path, clock, ...LITTLE_KEPT })
+  const { open, kept, forget } = testStore(path, clock)
+  const store = await open()
   return {
     store,
     clock,
     ids: systemIds(clock),
     folder,
     path,
+    kept,
     async close() {
       await store.close()
+      await forget()
       rmSync(folder, { recursive: true, force: true })
     },
   }

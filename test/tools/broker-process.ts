@@ -4,6 +4,7 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
+import { testDatabase } from '../support/test-store.ts'
 import { type Background, startInBackground } from './background.ts'
 
 type BrokerProcess = {
@@ -33,6 +34,7 @@ const run = promisify(execFile)
 /** `folder` holds `scopes`, and `data` from here on. The broker is initialised and not yet started. */
 export async function initialiseBroker(folder: string, port: number, owner: string): Promise<Initialised> {
   const issuer = `http://127.0.0.1:${port}`
+  const { database } = await testDatabase()
   const env = {
     PATH: process.env.PATH,
     HOME: folder,
@@ -40,6 +42,7 @@ export async function initialiseBroker(folder: string, port: number, owner: stri
     HALLPASS_DATA: join(folder, 'data'),
     HALLPASS_SCOPES: join(folder, 'scopes'),
     HALLPASS_LOG: 'warn',
+    HALLPASS_DATABASE: database,
   }
   const hallpass = async (...args: string[]) => {
     const { stdout } = await run(process.execPath, [CLI, ...args], { cwd: folder, env, timeout: 60_000 })

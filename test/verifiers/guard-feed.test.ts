@@ -323,15 +323,19 @@ describe('"revoked" of a tool with guards', () => {
     // A lease of uptime passes before the guard comes.
     ahead = 10_000
     let isDeaf = false
+    const held = Promise.withResolvers<void>()
+    let mayLease = Promise.resolve()
     const deaf = createGuard({
       issuer: own.issuer,
       resource: TICKETS,
       verifierToken: secret,
       mode: 'offline',
-      fetch: (input, init) =>
-        isDeaf && String(input).endsWith('/guard/lease')
-          ? Promise.reject(new Error('no way to the broker'))
-          : fetch(input, init),
+      fetch: async (input, init) => {
+        const isLease = String(input).endsWith('/guard/lease')
+        if (isLease && isDeaf) throw new Error('no way to the broker')
+        if (isLease) await mayLease
+        return fetch(input, init)
+      },
     })
     try {
       expect(await deaf.ready()).toBe(true)
@@ -342,8 +346,11 @@ describe('"revoked" of a tool with guards', () => {
         const claims = await own.edge().verify(issued.token)
         return unwrap(await revoke(own.deps(), operator, { kind: 'credential', id: String(claims?.jti), reason: null }))
       }
+      mayLease = held.promise
       const first = await revokeOne()
       expect(first.state).toBe('open')
+      expect((await finishRevocation(own.deps(), first)).state).toBe('open')
+      held.resolve()
       await vi.waitUntil(async () => (await finishRevocation(own.deps(), first)).state === 'complete', {
         timeout: 1000,
         interval: 10,

@@ -7,11 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { keyOf, MCP_CLIENTS } from '../support/mcp-clients.ts'
+import { testDatabase } from '../support/test-store.ts'
 
 let broker: SampleBroker
 let owner: string
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
 })
 afterAll(() => broker.close())

@@ -34,8 +34,8 @@ export function parseKek(text: string): Uint8Array | null {
 }
 
 /**
- * The KEK, or a sentence that says what is wrong with it. Call it before the store is opened: one is generated only where
- * `mayGenerate` says that there is no database yet whose keys another KEK could have sealed. Off loopback none may lie
+ * The KEK, or a sentence that says what is wrong with it. One is generated only where `mayGenerate` says that
+ * there are no keys yet which another KEK could have sealed: the log is empty. Off loopback none may lie
  * in the data folder, links followed (S19).
  */
 export function loadKek(

@@ -23,7 +23,7 @@ export type ChangeFeed = {
 export function createFeed(options: {
   readonly seq: Seq
   readonly ring?: number
-  readonly missed: (after: Seq, limit: number) => readonly Change[]
+  readonly missed: (after: Seq, limit: number) => readonly Change[] | Promise<readonly Change[]>
   readonly isFresh: () => boolean
 }): ChangeFeed {
   const { missed, isFresh, ring: capacity = RING } = options
@@ -51,7 +51,7 @@ export function createFeed(options: {
       signal.addEventListener('abort', resume)
     })
 
-  function from(cursor: Seq): readonly Change[] {
+  function from(cursor: Seq): readonly Change[] | Promise<readonly Change[]> {
     const oldest = ring[0]
     if (oldest === undefined || oldest.first > cursor) return missed(cursor, BATCH)
     const start = ring.findLastIndex((change) => change.last < cursor) + 1
@@ -63,7 +63,8 @@ export function createFeed(options: {
     let known = generation
     const isOver = () => signal.aborted || isClosed
     while (!isOver()) {
-      const batch = cursor < seq && known === generation ? from(cursor) : []
+      const batch = cursor < seq && known === generation ? await from(cursor) : []
+      if (isOver()) return
       const isBehind = cursor < seq && (batch[0] === undefined || batch[0].first > cursor)
       if (known !== generation || cursor > seq || isBehind) {
         known = generation

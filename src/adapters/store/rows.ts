@@ -94,7 +94,8 @@ export function columnValues<K extends Kind>(kind: K, row: Rows[K]): ColumnValue
   })
 }
 
-const LONGEST = 500
+/** Two of these, in UTF-8, fit into one index entry of any engine (PostgreSQL: 2,704 bytes). */
+const LONGEST = 400
 
 /**
  * A text as an indexed column holds it: itself, unless an engine would refuse or change it (NUL, half a surrogate
@@ -103,7 +104,7 @@ const LONGEST = 500
 export function columnText(text: string): string {
   if (text.length <= LONGEST && !text.startsWith('"') && !text.includes('\0') && text.isWellFormed()) return text
   const quoted = JSON.stringify(text).replaceAll('\0', '\\u0000')
-  return text.length <= LONGEST ? quoted : `"#${createHash('sha256').update(quoted).digest('hex')}`
+  return quoted.length <= LONGEST ? quoted : `"#${createHash('sha256').update(quoted).digest('hex')}`
 }
 
 const known: ReadonlyMap<string, Kind> = new Map(KINDS.map((kind) => [kind, kind]))

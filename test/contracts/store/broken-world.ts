@@ -12,7 +12,7 @@ export function brokenWorldContract(on: Contract): void {
   describe('a broken world', () => {
     test('a failed write refuses the whole group, ends freshness, and mends by itself (P10)', async () => {
       await committed(on.store, { put: [tool('a')] })
-      const heal = on.opened.breakWrites()
+      const heal = await on.opened.breakWrites()
       const results = await Promise.allSettled(
         [1, 2, 3].map((epoch) => on.store.commit(member({ id: `cmt_b${epoch}`, put: [tool(`b${epoch}`)] }))),
       )
@@ -26,18 +26,50 @@ export function brokenWorldContract(on: Contract): void {
           ['tool/b1', 0],
         ]),
       )
-      heal()
+      await heal()
       await expect.poll(() => on.store.fresh(), { timeout: 5_000, interval: 20 }).toBe(true)
       expect(await on.store.outcomeOf('cmt_b1')).toBe('never')
       expect(await committed(on.store, { put: [tool('b1')] })).toMatchObject({ first: 1, last: 1 })
     })
 
     test('the next commit after the disk is well again finds out by itself (P10)', async () => {
-      const heal = on.opened.breakWrites()
+      const heal = await on.opened.breakWrites()
       await expect(on.store.commit(member())).rejects.toThrow(StoreUnavailable)
-      heal()
+      await heal()
       expect((await on.store.commit(member())).ok).toBe(true)
       expect(on.store.fresh()).toBe(true)
+    })
+
+    test('what is insisted on denies everything until it is written, though what it rested on moved (S17)', async () => {
+      await committed(on.store, { put: [tool('a'), tool('b')], once: [{ space: 'jti', value: 'j', until: START + 9 }] })
+      const heal = await on.opened.breakWrites()
+      const fits = member({ lane: 'narrowing', put: [tool('a', 1)], expect: { 'tool/a': 1 } })
+      const moved = member({
+        lane: 'narrowing',
+        at: START - 60_000,
+        put: [tool('b', 1)],
+        expect: { 'tool/b': 9 },
+        once: [{ space: 'jti', value: 'j', until: START + 9 }],
+      })
+      for (const each of [fits, moved]) {
+        await expect(on.store.commit(each)).rejects.toThrow(StoreUnavailable)
+        expect(await on.store.insist(each)).toMatch(/^(kept|in memory)$/)
+        expect(on.store.fresh()).toBe(false)
+      }
+      await expect(on.store.commit(member())).rejects.toThrow(StoreUnavailable)
+      await expect(on.store.read(['tool/a'])).rejects.toThrow(StoreUnavailable)
+      const waiting = on.store.read(['tool/a', 'tool/b']).catch(() => null)
+      await heal()
+      await expect.poll(() => on.store.fresh(), { timeout: 5_000, interval: 20 }).toBe(true)
+      await waiting
+      expect((await on.store.read(['tool/a', 'tool/b'])).versions).toEqual(
+        new Map([
+          ['tool/a', 2],
+          ['tool/b', 3],
+        ]),
+      )
+      expect(on.store.highestTime()).toBe(START)
+      expect(await committed(on.store)).toMatchObject({ first: 3, last: 3 })
     })
 
     if (on.traits.isExclusive) {

@@ -10,12 +10,13 @@ import {
   StoreInDoubt,
   StoreUnavailable,
 } from '../../../actions/ports.ts'
-import type { Instant, Key } from '../../../core/model.ts'
+import type { Instant } from '../../../core/model.ts'
 import type { ChangeFeed } from '../feed.ts'
+import { createInDoubt, type InDoubt } from '../in-doubt.ts'
+import { formsOf } from '../insisted.ts'
 import { type Prepared, prepare } from '../prepare.ts'
 import { createQueue, footprint, type Waiting } from '../queue.ts'
 import type { View } from '../view.ts'
-import { createInDoubt, type InDoubt } from './in-doubt.ts'
 import type { Intents } from './intents.ts'
 import type { Reader } from './reader.ts'
 import type { Reserve } from './reserve.ts'
@@ -223,10 +224,8 @@ export function createCommitLoop(parts: {
     return true
   }
 
-  /** As it was judged; where that no longer fits, all the same: it only takes away. */
   async function insistedOn(member: Member): Promise<boolean> {
-    const anyway = { expect: new Map<Key, number>(), once: [], notAfter: null, setsTime: false }
-    for (const each of [member, { ...member, ...anyway, at: Math.max(member.at, time) }]) {
+    for (const each of formsOf(member, time)) {
       let result = await written([prepare(each)])
       if (!result.ok && result.why === 'full') {
         runLow(result.error)

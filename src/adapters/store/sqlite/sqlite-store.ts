@@ -2,9 +2,10 @@
 // it is on the disk and seen by this process's own reads.
 
 import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
-import { type Key, type Kind, keyOf, type Rows } from '../../../core/model.ts'
+import { type Key, keyOf, type Rows } from '../../../core/model.ts'
 import { createFeed } from '../feed.ts'
 import { partsOf } from '../rows.ts'
+import { snapshotOf } from '../snapshot.ts'
 import { createView, type Held } from '../view.ts'
 import { createCommitLoop } from './commit-loop.ts'
 import { type Intents, openIntents } from './intents.ts'
@@ -165,20 +166,6 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
         return parts.close()
       })
       return closing
-    },
-  }
-}
-
-function snapshotOf(found: ReadonlyMap<Key, Held | null>, seq: number): Snapshot {
-  const versions = new Map<Key, number>()
-  for (const [key, held] of found) versions.set(key, held?.version ?? 0)
-  return {
-    seq,
-    versions,
-    get<K extends Kind>(kind: K, id: string) {
-      const held = found.get(keyOf(kind, id))
-      if (held === undefined) throw new Error(`${kind}/${id} was not asked for`)
-      return held?.row as Rows[K] | undefined
     },
   }
 }

@@ -1,8 +1,8 @@
 // Rows that something is being taken from: from the moment a narrowing waits to be written until its outcome is known.
 // Who would judge by them waits for that, so a narrowing denies while it is being written (STORE rule 6).
 
-import { type Member, StoreUnavailable } from '../../../actions/ports.ts'
-import { type Key, keyOf } from '../../../core/model.ts'
+import { type Member, StoreUnavailable } from '../../actions/ports.ts'
+import { type Key, keyOf } from '../../core/model.ts'
 
 /** Longer than this nobody is kept waiting: they are refused. */
 const WAIT_MS = 1_000
