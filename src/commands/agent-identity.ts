@@ -25,6 +25,8 @@ export type AgentIdentity = {
   exchange(
     grantId: string,
   ): Promise<{ readonly token: string; readonly expiresInSeconds: number; readonly scope: string }>
+  /** RFC 7009: takes back a credential of this agent. */
+  revoke(credential: string): Promise<void>
 }
 
 /** From HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY. */
@@ -95,6 +97,10 @@ export async function agentIdentity({
         expiresInSeconds: numberOf(issued.expires_in),
         scope: textOf(issued.scope),
       }
+    },
+    async revoke(credential) {
+      const { token } = await session()
+      await remoteAt({ by: 'url', url, token }).text({ path: '/oauth/revoke', form: { token: credential } })
     },
   }
 }

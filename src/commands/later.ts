@@ -4,7 +4,6 @@ import type { Command } from 'commander'
 import { Stop } from './stop.ts'
 
 const LATER = [
-  ['run', 'run a command with a tool credential in its environment'],
   ['login', 'keep a token for this user'],
   ['whoami', 'say whose token is in use'],
   ['logout', 'forget the kept token'],

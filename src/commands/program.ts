@@ -14,13 +14,14 @@ import { addLater } from './later.ts'
 import { addLock } from './lock.ts'
 import { addDecisions, addRequest } from './request.ts'
 import { addRevision } from './revision.ts'
+import { addRun } from './run.ts'
 import { addScopes } from './scopes.ts'
 import { addServe } from './serve.ts'
 import { addToken } from './token.ts'
 
 const ABOUT_ENVIRONMENT = `
 Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; without a token, the local socket in HALLPASS_DATA (./data), as the
-operator. An agent's commands (token, session token) use HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY.
+operator. An agent's commands (token, run, session token) use HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY.
 Exit codes: 0 ok, 1 usage or local fault, 2 refused, remote fault or something outstanding, 3 waiting for a person.`
 
 export function createProgram(cli: Cli): Command {
@@ -45,6 +46,7 @@ export function createProgram(cli: Cli): Command {
   addRequest(noun(program, 'request', 'what agents ask: list, show, watch'), cli)
   addDecisions(program, cli)
   addToken(program, cli)
+  addRun(program, cli)
 
   const session = noun(program, 'session', 'sessions of agents: list, revoke, token')
   addHolding(session, cli, 'session')
