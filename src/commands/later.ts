@@ -4,9 +4,6 @@ import type { Command } from 'commander'
 import { Stop } from './stop.ts'
 
 const LATER = [
-  ['login', 'keep a token for this user'],
-  ['whoami', 'say whose token is in use'],
-  ['logout', 'forget the kept token'],
   ['proxy', 'stand in front of a tool'],
   ['drill', 'mint, use and revoke, and print how long it took'],
   ['inspect', 'say what a found token is'],

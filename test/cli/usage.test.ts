@@ -30,6 +30,9 @@ const THERE = [
     'unlock',
     'can',
     'run',
+    'login',
+    'whoami',
+    'logout',
     'token',
     'token-list',
     'token-revoke',
@@ -105,8 +108,8 @@ describe('the launcher', () => {
   })
 
   test('answers a later command with --json as JSON on stderr, and nothing on stdout', async () => {
-    const ran = await hallpass(folder.path, ['whoami', '--json'])
+    const ran = await hallpass(folder.path, ['incident', '--json'])
     expect(ran).toMatchObject({ code: 1, stdout: '' })
-    expect(JSON.parse(ran.stderr)).toMatchObject({ error: { exitCode: 1, message: expect.stringContaining('whoami') } })
+    expect(JSON.parse(ran.stderr)).toMatchObject({ error: { exitCode: 1, message: expect.stringContaining('incident') } })
   })
 })
