@@ -5,9 +5,9 @@ import { move } from '../core/lifecycle.ts'
 import { type Confirmation, type Credential, type Instant, keyOf, type Revocation, type Row } from '../core/model.ts'
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
-import { allConfirmed, confirmationsOf, verifyingOf } from './confirmations.ts'
+import { allConfirmed, confirmationsOf, forgeableUntil, verifyingOf } from './confirmations.ts'
 import { CHUNK, type DeadRow, deadRows } from './dead-rows.ts'
-import type { Context, Deps } from './ports.ts'
+import type { Context, Deps, Page } from './ports.ts'
 import { recordOf, transact } from './transact.ts'
 
 /**
@@ -80,8 +80,26 @@ async function toConfirm(
     taken.push(...page.rows)
     after = page.next
   } while (after !== null)
-  const tools = [...new Set(taken.map((credential) => credential.tool))]
-  return confirmationsOf(taken, await verifyingOf(deps, tools), revocation.at)
+  const forgeable = revocation.act === 'key compromised' ? await forgeableAt(deps, revocation.at) : new Map()
+  const tools = [...new Set([...taken.map((credential) => credential.tool), ...forgeable.keys()])]
+  return confirmationsOf(taken, await verifyingOf(deps, tools), revocation.at, forgeable)
+}
+
+/** Tools whose side knows no credentials one by one: a key that somebody else holds signs any it likes. */
+async function forgeableAt(deps: Deps, withdrawnAt: Instant): Promise<ReadonlyMap<string, Instant>> {
+  const tools = new Map<string, Instant>()
+  for (let after: string | null = null; ; ) {
+    const page: Page<'slice'> = await deps.store.list({
+      kind: 'slice',
+      limit: CHUNK,
+      ...(after === null ? {} : { after }),
+    })
+    for (const { id, value } of page.rows)
+      if (value?.of === 'tool' && value.token.verifiedBy !== 'asks')
+        tools.set(id.slice('tool/'.length), forgeableUntil(withdrawnAt))
+    if (page.next === null) return tools
+    after = page.next
+  }
 }
 
 /** What guards acknowledged or time has killed. Null: nothing new. */
@@ -126,7 +144,10 @@ function howConfirmed(
   now: Instant,
 ): string | null {
   if (of.verifiedBy === 'asks') return 'every check asks the broker'
-  if (deps.expiry.passed(revocation.id, revocation.at, of.deadAt, now)) return 'expired everywhere, leeway included'
+  if (deps.expiry.passed(revocation.id, revocation.at, of.deadAt, now))
+    return revocation.act === 'key compromised'
+      ? 'expired everywhere, and every cache of the keys is renewed'
+      : 'expired everywhere, leeway included'
   if (of.verifiedBy === 'alone') return null
   const { all, guards } = deps.guards.acknowledged(of.tool, revocation.seq)
   return all ? acknowledgedBy(guards) : null

@@ -150,6 +150,8 @@ export interface Signer {
   signingKid(): string
   /** Public keys to verify our own tokens with, by kid: published, signing and retiring ones. */
   jwks(): { readonly keys: readonly Readonly<Record<string, string>>[] }
+  /** Reads the keys again now, instead of when the log tells of them. */
+  refresh(): Promise<void>
   verifyToken(token: string): Promise<Readonly<Record<string, unknown>> | null>
   signCheckpoint(size: number, root: Uint8Array, at: Instant): string
   /** C2SP verifier key text: the content of `hallpass.pub`. */

@@ -50,9 +50,8 @@ export async function rotateKeys(
   deps: KeyDeps,
   keys: Keys,
   context: Context,
-  input: { readonly alg?: string; readonly compromised?: boolean } = {},
+  input: { readonly alg?: string } = {},
 ): Promise<Result<{ readonly kid: string; readonly signsFrom: Instant }, Problem>> {
-  if (input.compromised === true) return err(notYet('key rotate --compromised'))
   if (input.alg !== undefined && input.alg !== 'ES256') return err(notYet(`signing with ${input.alg}`))
   const done = await transact(deps, 'normal', async (look): Promise<Result<Intent<SigningKey>, Problem>> => {
     const refused = await authorize(look, context.caller, 'key.rotate')
@@ -129,7 +128,7 @@ function due(rows: readonly SigningKey[], now: Instant, context: Context): reado
  * Token keys that still matter, read so that the commit asserts them. Listed again after they were read, until nothing
  * new shows: whoever adds a key moves the version of the present one, so none can slip in between.
  */
-async function tokenKeys(deps: KeyDeps, look: Look): Promise<readonly SigningKey[]> {
+export async function tokenKeys(deps: KeyDeps, look: Look): Promise<readonly SigningKey[]> {
   const rows = new Map<string, SigningKey>()
   for (;;) {
     const listed = await allKeys(deps)
@@ -161,10 +160,10 @@ const asKeeper = (deps: Pick<Deps, 'ids'>): Context => ({
   requestId: deps.ids.next('run'),
 })
 
-const created = (context: Context, now: Instant, { id, alg, use }: SigningKey) =>
+export const created = (context: Context, now: Instant, { id, alg, use }: SigningKey) =>
   recordOf(context, now, 'key.created', {}, { kid: id, alg, use })
 
-const signsNow = (context: Context, now: Instant, { id, alg, use }: SigningKey, replaces: string | null) =>
+export const signsNow = (context: Context, now: Instant, { id, alg, use }: SigningKey, replaces: string | null) =>
   recordOf(context, now, 'key.rotated', {}, { kid: id, alg, use, replaces })
 
 const retiredNow = (context: Context, now: Instant, { id, use }: SigningKey) =>

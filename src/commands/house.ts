@@ -1,9 +1,11 @@
 // `status`, `can`, `key`: how the house stands, what an agent can do and why, and the broker's own keys.
 
 import type { Command } from 'commander'
-import { type Cli, verb } from './command.ts'
+import { type Cli, duration, verb } from './command.ts'
 import { notYet } from './later.ts'
+import { answerReceipt, awaitReceipt, SHORT_WAIT_SECONDS } from './receipts.ts'
 import { at, fields, indented, listOf, numberOf, objectOf, receiptLines, show, table, textOf } from './show.ts'
+import { Stop } from './stop.ts'
 
 export function addStatus(program: Command, cli: Cli): void {
   verb(program, 'status', 'say what is outstanding, waiting, overdue, locked and stale').action(async () => {
@@ -84,6 +86,22 @@ export function addCan(program: Command, cli: Cli): void {
     })
 }
 
+const ABOUT_COMPROMISED = `
+--compromised: the keys leave the key set at once, guards are told to deny them, agents open new sessions, and a new key
+signs from the same moment. Grants stay. A verifier that asks nobody goes on believing a withdrawn key until it fetches
+the key set again (5 minutes, unless it keeps keys longer than it is told): until then it is outstanding (exit 2).`
+
+async function withdraw(cli: Cli, named: { kid?: string; reason?: string }, wait: number): Promise<void> {
+  const remote = cli.remote()
+  const body = { compromised: true, ...named }
+  const done = objectOf(await remote.call({ path: '/v1/keys/rotate', body, act: 'key.rotate' }))
+  const receipt = await awaitReceipt(cli, remote, done.receipt, wait)
+  answerReceipt(cli, { ...done, receipt }, receipt, [
+    `Withdrawn: ${listOf(done.withdrawn).map(show).join(', ')}.`,
+    `${show(done.kid)} signs from ${show(done.signsFrom)}.`,
+  ])
+}
+
 export function addKey(key: Command, cli: Cli): void {
   verb(key, 'list', 'list the broker’s own keys').action(async () => {
     const keys = await cli.remote().all({ path: '/v1/keys', act: 'key.list' })
@@ -91,10 +109,20 @@ export function addKey(key: Command, cli: Cli): void {
   })
 
   verb(key, 'rotate', 'publish a new key, which signs once every cache has it')
-    .option('--compromised', 'withdraw the present one at once (not in this version yet)')
-    .action(async ({ compromised }: { compromised?: boolean }) => {
-      if (compromised === true)
-        throw notYet('key rotate --compromised', ['Meanwhile: `hallpass lock everything` kills every credential.'])
+    .option('--compromised', 'withdraw the token keys at once, with every session and credential that they signed')
+    .option('--kid <kid>', 'with --compromised: this key alone')
+    .option('--reason <text>', 'with --compromised: why, for the record')
+    .option(
+      '--wait <duration>',
+      `with --compromised: how long to wait for confirmation; default ${SHORT_WAIT_SECONDS}s`,
+      duration,
+    )
+    .addHelpText('after', ABOUT_COMPROMISED)
+    .action(async (options: { compromised?: boolean; kid?: string; reason?: string; wait?: number }) => {
+      const { compromised, kid, reason, wait } = options
+      if (compromised === true) return withdraw(cli, { kid, reason }, wait ?? SHORT_WAIT_SECONDS)
+      if (kid !== undefined || reason !== undefined || wait !== undefined)
+        throw new Stop(1, '--kid, --reason and --wait go with --compromised')
       const rotated = await cli.remote().call({ path: '/v1/keys/rotate', body: {}, act: 'key.rotate' })
       cli.terminal.answer(rotated, () => [
         `Published ${at(rotated, 'kid')}; it signs from ${at(rotated, 'signsFrom')}.`,

@@ -28,6 +28,8 @@ export type Installation = Lockable & {
   readonly initializedAt: Instant | null
   /** Digest of the manifest set last applied. */
   readonly revision: string | null
+  /** Our own keys that were withdrawn (S19): what they signed is dead. Absent: none. */
+  readonly withdrawn?: readonly { readonly kid: string; readonly at: Instant }[]
 }
 
 export type AgentState = 'active' | 'decommissioning' | 'decommissioned'
@@ -125,6 +127,8 @@ export type Session = {
   readonly agent: string
   /** RFC 7638 thumbprint of the identity key that opened it. */
   readonly key: string
+  /** Our key that its token is signed with. */
+  readonly signedBy: string
   readonly openedAt: Instant
   readonly expiresAt: Instant
   readonly state: SessionState

@@ -202,7 +202,10 @@ export const RECORD_KINDS = {
     'A key signs from here on; the one before it only verifies.',
     z.strictObject({ kid: word, alg: word, use: keyUse, replaces: word.nullable() }),
   ),
-  'key.retired': kind('A key verifies nothing any more.', z.strictObject({ kid: word, use: keyUse, because })),
+  'key.retired': kind(
+    'A key verifies nothing any more.',
+    z.strictObject({ kid: word, use: keyUse, because, reason: freeText.optional() }),
+  ),
   'audit.exported': kind('Records left the house.', z.strictObject({ from: count, records: count })),
   'server.started': kind(
     'A broker started on this store.',

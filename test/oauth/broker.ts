@@ -76,10 +76,11 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
   })
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
+  const brokerKeys = createKeys(kek)
   const open = async () => {
     const store = await openSqliteStore({ path, clock })
     const ids = systemIds(clock)
-    unwrap(await ensureKeys({ store, clock, ids }, createKeys(kek)))
+    unwrap(await ensureKeys({ store, clock, ids }, brokerKeys))
     const signer = await createSigner({ store, kek, clock, settings: { issuer }, log })
     let guards: Guards = { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) }
     const deps: Deps = {
@@ -234,6 +235,7 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
   return {
     issuer,
     keys,
+    brokerKeys,
     clock,
     deps: () => now.deps,
     edge: () => now.edge,

@@ -7,7 +7,7 @@ import { errors, jwtVerify } from 'jose'
 import type { Clock, Log, Settings, Signer, Store } from '../../actions/ports.ts'
 import { encodeVerifierKey, signCheckpoint } from '../../core/checkpoint.ts'
 import { TOKEN_BYTES_MAX } from '../../core/limits.ts'
-import type { Instant, Seq, SigningKey } from '../../core/model.ts'
+import type { Instant, KeyState, Seq, SigningKey } from '../../core/model.ts'
 import { openKey } from './seal.ts'
 
 /** Held by what it knows of each key; `privateKey` only where the key signs or is about to. */
@@ -37,6 +37,8 @@ export class WrongKek extends Error {
 
 const RETRY_MS = 500
 
+const AGE: Readonly<Record<KeyState, number>> = { published: 0, signing: 1, retiring: 2, retired: 3 }
+
 /**
  * The signer over a store that has its first keys (`ensureKeys`).
  * @throws WrongKek when the KEK does not open a key that signs or will; Error when there is no key to sign with.
@@ -54,8 +56,10 @@ export async function createSigner(deps: {
   const stop = new AbortController()
 
   const hold = (row: SigningKey) => {
-    published = null
     const known = held.get(row.id)
+    // A key only moves on: what the log tells late must not bring one back that was read since.
+    if (known !== undefined && AGE[row.state] < AGE[known.row.state]) return
+    published = null
     const opened = row.sealed === '' ? null : (known?.privateKey ?? openKey(row.sealed, deps.kek, row))
     if (row.sealed !== '' && opened === null) throw new WrongKek(row.id)
     const publicKey = known?.publicKey ?? createPublicKey({ key: row.publicJwk, format: 'jwk' })
@@ -127,6 +131,9 @@ export async function createSigner(deps: {
         }
       }
       return published.keys
+    },
+    async refresh() {
+      await load()
     },
     verifyToken: (token) =>
       token.length > TOKEN_BYTES_MAX
