@@ -7,7 +7,8 @@ import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
 import { allConfirmed, confirmationsOf, forgeableUntil, verifyingOf } from './confirmations.ts'
 import { CHUNK, type DeadRow, deadRows } from './dead-rows.ts'
-import type { Context, Deps, Page } from './ports.ts'
+import type { Context, Deps } from './ports.ts'
+import { toolsInForce } from './tools-in-force.ts'
 import { recordOf, transact } from './transact.ts'
 
 /**
@@ -87,19 +88,8 @@ async function toConfirm(
 
 /** Tools whose side knows no credentials one by one: a key that somebody else holds signs any it likes. */
 async function forgeableAt(deps: Deps, withdrawnAt: Instant): Promise<ReadonlyMap<string, Instant>> {
-  const tools = new Map<string, Instant>()
-  for (let after: string | null = null; ; ) {
-    const page: Page<'slice'> = await deps.store.list({
-      kind: 'slice',
-      limit: CHUNK,
-      ...(after === null ? {} : { after }),
-    })
-    for (const { id, value } of page.rows)
-      if (value?.of === 'tool' && value.token.verifiedBy !== 'asks')
-        tools.set(id.slice('tool/'.length), forgeableUntil(withdrawnAt))
-    if (page.next === null) return tools
-    after = page.next
-  }
+  const unasked = [...(await toolsInForce(deps))].filter(([, { token }]) => token.verifiedBy !== 'asks')
+  return new Map(unasked.map(([tool]) => [tool, forgeableUntil(withdrawnAt)]))
 }
 
 /** What guards acknowledged or time has killed. Null: nothing new. */

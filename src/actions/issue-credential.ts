@@ -97,7 +97,7 @@ export async function issueCredential(
       issuedAt: look.now,
       expiresAt: endsAt,
     })
-    const signed = await signToken(deps, look, claims)
+    const signed = await signToken(deps, look, claims, world.toolValue!.token.alg)
     if (!signed.ok) return signed
     const { token, kid } = signed.value
     const credential: Credential = {

@@ -7,9 +7,9 @@ import { personal } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { authorize } from './authorize.ts'
 import { finishRevocation } from './finish-revocation.ts'
-import type { Context, Deps } from './ports.ts'
+import type { Context, Deps, Keys } from './ports.ts'
 import { newRevocation } from './revoke.ts'
-import { created, type Keys, signsNow, tokenKeys } from './rotate-keys.ts'
+import { created, signsNow, tokenKeys } from './rotate-keys.ts'
 import { recordOf, transact } from './transact.ts'
 
 export type Withdrawn = {
@@ -33,7 +33,8 @@ export async function withdrawKeys(
   context: Context,
   input: { readonly kid: string | null; readonly reason: string | null },
 ): Promise<Result<Withdrawn, Problem>> {
-  let fresh: Awaited<ReturnType<Keys['create']>> | null = null
+  const fresh = new Map<string, ReturnType<Keys['create']>>()
+  // Once for all attempts: an RSA key takes a while.
   const done = await transact<Withdrawn>(deps, 'narrowing', async (look) => {
     const refused = await authorize(look, context.caller, 'key.rotate')
     if (refused !== null) return err(refused)
@@ -49,14 +50,17 @@ export async function withdrawKeys(
         }),
       )
     const { now } = look
-    const before = rows.find(({ state }) => state === 'signing')
-    const isSignerTaken = before !== undefined && taken.includes(before)
-    fresh ??= isSignerTaken ? await keys.create('tokens') : null
-    const next: SigningKey | null =
-      isSignerTaken && fresh !== null
-        ? { ...fresh, createdAt: now, signsFrom: now, retiresAt: null, state: 'signing' }
-        : null
-    const signing = next ?? before
+    const replaced: { readonly before: SigningKey; readonly next: SigningKey }[] = []
+    for (const before of taken.filter(({ state }) => state === 'signing')) {
+      const alg = before.alg === 'RS256' ? 'RS256' : 'ES256'
+      const pair = fresh.get(alg) ?? keys.create('tokens', alg)
+      fresh.set(alg, pair)
+      const next = { ...(await pair), createdAt: now, signsFrom: now, retiresAt: null, state: 'signing' } as const
+      replaced.push({ before, next })
+    }
+    const signing = [...replaced.map(({ next }) => next), ...rows]
+      .filter((row) => row.state === 'signing' && !taken.includes(row))
+      .sort((a, b) => (a.alg < b.alg ? -1 : 1))[0]
     if (signing === undefined) return err(problem('internal', 'There is no key that signs.'))
     const kids = taken.map(({ id }) => id)
     const revocation = newRevocation(deps, context, now, {
@@ -71,7 +75,7 @@ export async function withdrawKeys(
       value: { kid: signing.id, signsFrom: signing.signsFrom, withdrawn: kids, revocation },
       put: [
         ...taken.map((row): Row => ({ kind: 'key', row: { ...row, state: 'retired', retiresAt: now, sealed: '' } })),
-        ...(next === null ? [] : [{ kind: 'key' as const, row: next }]),
+        ...replaced.map(({ next }): Row => ({ kind: 'key', row: next })),
         { kind: 'installation' as const, row: withdrawnIn(installation, kids, now) },
         { kind: 'revocation' as const, row: revocation },
       ],
@@ -90,7 +94,10 @@ export async function withdrawKeys(
             },
           ),
         ),
-        ...(next === null ? [] : [created(context, now, next), signsNow(context, now, next, before?.id ?? null)]),
+        ...replaced.flatMap(({ before, next }) => [
+          created(context, now, next),
+          signsNow(context, now, next, before.id),
+        ]),
       ],
     })
   })

@@ -109,6 +109,7 @@ export function addKey(key: Command, cli: Cli): void {
   })
 
   verb(key, 'rotate', 'publish a new key, which signs once every cache has it')
+    .option('--alg <alg>', 'ES256 or RS256', 'ES256')
     .option('--compromised', 'withdraw the token keys at once, with every session and credential that they signed')
     .option('--kid <kid>', 'with --compromised: this key alone')
     .option('--reason <text>', 'with --compromised: why, for the record')
@@ -118,12 +119,14 @@ export function addKey(key: Command, cli: Cli): void {
       duration,
     )
     .addHelpText('after', ABOUT_COMPROMISED)
-    .action(async (options: { compromised?: boolean; kid?: string; reason?: string; wait?: number }) => {
+    .action(async (options: { alg: string; compromised?: boolean; kid?: string; reason?: string; wait?: number }) => {
       const { compromised, kid, reason, wait } = options
       if (compromised === true) return withdraw(cli, { kid, reason }, wait ?? SHORT_WAIT_SECONDS)
       if (kid !== undefined || reason !== undefined || wait !== undefined)
         throw new Stop(1, '--kid, --reason and --wait go with --compromised')
-      const rotated = await cli.remote().call({ path: '/v1/keys/rotate', body: {}, act: 'key.rotate' })
+      const rotated = await cli
+        .remote()
+        .call({ path: '/v1/keys/rotate', body: { alg: options.alg }, act: 'key.rotate' })
       cli.terminal.answer(rotated, () => [
         `Published ${at(rotated, 'kid')}; it signs from ${at(rotated, 'signsFrom')}.`,
       ])

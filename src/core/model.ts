@@ -1,7 +1,7 @@
 // What the store holds: one row type a noun. Rows say what happened; whether something is alive is judged at each
 // use from all of them (judge.ts) and never written into one row (STORE rule 4).
 
-import type { ApprovalLevel, Delivery, Details, VerifiedBy } from './manifest.ts'
+import type { ApprovalLevel, Delivery, Details, TokenAlg, VerifiedBy } from './manifest.ts'
 import type { SliceValue } from './slice.ts'
 
 /** Milliseconds since the Unix epoch. */
@@ -319,7 +319,7 @@ export type SigningKey = {
   /** RFC 7638 thumbprint. */
   readonly id: string
   readonly use: 'tokens' | 'audit'
-  readonly alg: 'ES256' | 'Ed25519'
+  readonly alg: TokenAlg | 'Ed25519'
   readonly publicJwk: Readonly<Record<string, string>>
   /** AES-256-GCM under the KEK, bound to this row's id and use (S19); base64. */
   readonly sealed: string

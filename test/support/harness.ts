@@ -6,9 +6,9 @@ import { createExpiryWatch } from '../../src/actions/expiry-watch.ts'
 import { initialize } from '../../src/actions/initialize.ts'
 import { issueCredential } from '../../src/actions/issue-credential.ts'
 import { openSession } from '../../src/actions/open-session.ts'
-import type { Context, Deps, Settings } from '../../src/actions/ports.ts'
+import type { Context, Deps, Keys, Settings } from '../../src/actions/ports.ts'
 import { requestAccess } from '../../src/actions/request-access.ts'
-import { ensureKeys, type Keys } from '../../src/actions/rotate-keys.ts'
+import { ensureKeys } from '../../src/actions/rotate-keys.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { createSigner } from '../../src/adapters/keys/signer.ts'
 import type { ManifestSet } from '../../src/core/manifest.ts'
@@ -71,6 +71,7 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
   const deps: Deps = {
     store,
     signer,
+    keys,
     clock,
     ids,
     guards: { lease: () => ({ leaseSeconds: 10 }), acknowledged: () => ({ all: true, guards: 0 }) },

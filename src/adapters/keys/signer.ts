@@ -3,10 +3,12 @@
 
 import { createPublicKey, type KeyObject, sign } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { errors, jwtVerify } from 'jose'
 import type { Clock, Log, Settings, Signer, Store } from '../../actions/ports.ts'
 import { encodeVerifierKey, signCheckpoint } from '../../core/checkpoint.ts'
 import { TOKEN_BYTES_MAX } from '../../core/limits.ts'
+import { TOKEN_ALGS } from '../../core/manifest.ts'
 import type { Instant, KeyState, Seq, SigningKey } from '../../core/model.ts'
 import { openKey } from './seal.ts'
 
@@ -92,13 +94,21 @@ export async function createSigner(deps: {
     }
   }
 
-  const inState = (use: SigningKey['use']): Held & { readonly privateKey: KeyObject } => {
+  const inState = (
+    use: SigningKey['use'],
+    alg: SigningKey['alg'],
+  ): (Held & { readonly privateKey: KeyObject }) | null => {
     for (const key of held.values()) {
-      if (key.row.use === use && key.row.state === 'signing' && key.privateKey !== null) {
+      const { row } = key
+      if (row.use === use && row.alg === alg && row.state === 'signing' && key.privateKey !== null)
         return { ...key, privateKey: key.privateKey }
-      }
     }
-    throw new Error(`no key for ${use}: the store was not initialized`)
+    return null
+  }
+  const surely = (use: SigningKey['use'], alg: SigningKey['alg']) => {
+    const key = inState(use, alg)
+    if (key === null) throw new Error(`no key for ${use}: the store was not initialized`)
+    return key
   }
 
   /** A token key that tokens may still be signed by, as far as time goes. */
@@ -108,19 +118,23 @@ export async function createSigner(deps: {
   }
 
   const seq = await load()
-  const audit = inState('audit')
-  inState('tokens')
+  const audit = surely('audit', 'Ed25519')
+  surely('tokens', 'ES256')
   const origin = `hallpass/audit/${audit.row.id.slice(0, 16)}`
   const followed = follow(seq)
 
   return {
-    async signToken(claims) {
-      const { row, head, privateKey } = inState('tokens')
+    async signToken(claims, alg = 'ES256') {
+      const { row, head, privateKey } = surely('tokens', alg)
       const input = head + base64url(JSON.stringify(claims))
-      const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
+      const signature =
+        alg === 'RS256'
+          ? await signInPool('sha256', Buffer.from(input), privateKey)
+          : sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
       return { token: `${input}.${signature.toString('base64url')}`, kid: row.id }
     },
-    signingKid: () => inState('tokens').row.id,
+    signingKid: () => surely('tokens', 'ES256').row.id,
+    canSign: (alg) => inState('tokens', alg) !== null,
     jwks() {
       const now = deps.clock.now()
       if (published === null || published.until <= now) {
@@ -148,6 +162,9 @@ export async function createSigner(deps: {
   }
 }
 
+/** RSA takes ten times as long as P-256: off the loop. */
+const signInPool = promisify<string, Buffer, KeyObject, Buffer>(sign)
+
 const base64url = (text: string): string => Buffer.from(text, 'utf8').toString('base64url')
 
 const verifies = ({ use, state, retiresAt }: SigningKey, now: Instant): boolean =>
@@ -163,13 +180,14 @@ async function verifyJwt(
   try {
     const { payload } = await jwtVerify(
       token,
-      ({ kid }) => {
+      ({ kid, alg }) => {
         const key = keyOf(kid)
-        if (key === null) throw new errors.JWKSNoMatchingKey()
+        // The algorithm is the key's to say, never the token's.
+        if (key === null || key.row.alg !== alg) throw new errors.JWKSNoMatchingKey()
         return key.publicKey
       },
       {
-        algorithms: ['ES256'],
+        algorithms: [...TOKEN_ALGS],
         typ: 'at+jwt',
         issuer,
         currentDate: new Date(now),
