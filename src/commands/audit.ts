@@ -18,6 +18,11 @@ import { Stop } from './stop.ts'
 const MAX_KEY_BYTES = 4096
 const POLL_MS = 1000
 
+const ABOUT_PARTS = `
+Without a filter it is the whole log, and verifying it finds any record that was altered, dropped, added or moved. With
+one, each record carries the proof that it is in the log that was signed, where it says; that no record was left out of
+a part, nobody can tell from the part.`
+
 type Filter = {
   agent?: string
   owner?: string
@@ -80,10 +85,12 @@ export function addAudit(audit: Command, cli: Cli): void {
     },
   )
 
-  verb(audit, 'export', 'write the whole log, its signed checkpoint last')
+  filtered(verb(audit, 'export', 'write the log, or the part that filters name, its signed checkpoint last'))
     .requiredOption('-o, --output <file>', 'where to; `-` is stdout')
-    .action(async ({ output }: { output: string }) => {
-      const from = await cli.remote().stream({ path: '/v1/audit/export', act: 'audit.export' })
+    .addHelpText('after', ABOUT_PARTS)
+    .action(async ({ output, ...options }: Filter & { output: string }) => {
+      const call = { path: '/v1/audit/export', query: query(options), act: 'audit.export' } as const
+      const from = await cli.remote().stream(call)
       if (output === '-') {
         for await (const chunk of from) process.stdout.write(chunk)
         return
@@ -119,9 +126,15 @@ export function addAudit(audit: Command, cli: Cli): void {
         const { line, message } = verified.error
         throw new Stop(2, `${file}:${line} ${message}`, ['This is not the log that was signed.'])
       }
-      const { records, root, signedAt } = verified.value
+      const { records, of, root, signedAt } = verified.value
+      const count = records.toLocaleString('en-US')
+      const noun = (of ?? records) === 1 ? 'record' : 'records'
+      const found =
+        of === undefined
+          ? `${count} ${noun}, no gap, root`
+          : `${count} of ${of.toLocaleString('en-US')} ${noun}, each proved in the log of root`
       terminal.answer({ ok: true, ...verified.value }, () => [
-        `${terminal.paint('green', 'OK')} ${records.toLocaleString('en-US')} ${records === 1 ? 'record' : 'records'}, no gap, root ${root.slice(0, 4)}…, signed ${signedAt.slice(11, 19)}Z`,
+        `${terminal.paint('green', 'OK')} ${found} ${root.slice(0, 4)}…, signed ${signedAt.slice(11, 19)}Z`,
       ])
     })
 }

@@ -206,7 +206,24 @@ export const RECORD_KINDS = {
     'A key verifies nothing any more.',
     z.strictObject({ kid: word, use: keyUse, because, reason: freeText.optional() }),
   ),
-  'audit.exported': kind('Records left the house.', z.strictObject({ from: count, records: count })),
+  'audit.exported': kind(
+    'Records left the house: of the log of `records`, all of them or those that `filter` names.',
+    z.strictObject({
+      from: count,
+      records: count,
+      filter: z
+        .strictObject({
+          agent: id.optional(),
+          tool: id.optional(),
+          owner: person.optional(),
+          jti: id.optional(),
+          kind: word.optional(),
+          since: time.optional(),
+          until: time.optional(),
+        })
+        .optional(),
+    }),
+  ),
   'server.started': kind(
     'A broker started on this store.',
     z.strictObject({ version: word, node: word, records: count }),
