@@ -5,11 +5,10 @@ import { rename } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as wait } from 'node:timers/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { parseVerifierKey } from '../core/checkpoint.ts'
-import { parseDurationSeconds } from '../core/duration.ts'
 import { exportLines, verifyExport } from '../core/verify-export.ts'
-import { type Cli, verb } from './command.ts'
+import { type Cli, instant, verb } from './command.ts'
 import type { Remote } from './remote.ts'
 import { at, listOf, numberOf, objectOf, show, textOf } from './show.ts'
 import { Stop } from './stop.ts'
@@ -159,15 +158,6 @@ function filtered(command: Command): Command {
     .option('--kind <kind>', 'of this kind, such as credential.minted')
     .option('--since <when>', 'a time (RFC 3339), or how long ago: 2h', instant)
     .option('--until <when>', 'likewise', instant)
-}
-
-/** An RFC 3339 time; `2h` is that long ago. */
-function instant(text: string): string {
-  const seconds = parseDurationSeconds(text)
-  const time = seconds === null ? Date.parse(text) : Date.now() - seconds * 1000
-  if (Number.isNaN(time))
-    throw new InvalidArgumentError('Write a time such as 2026-11-24T03:40:00Z, or how long ago: 2h.')
-  return new Date(time).toISOString()
 }
 
 function readKey(path: string, shown: string): string {

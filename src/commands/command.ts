@@ -100,3 +100,12 @@ export function detailList(
 
 /** A path piece of the API. */
 export const piece = (text: string): string => encodeURIComponent(text)
+
+/** An RFC 3339 time; `2h` is that long ago. */
+export function instant(text: string): string {
+  const seconds = parseDurationSeconds(text)
+  const time = seconds === null ? Date.parse(text) : Date.now() - seconds * 1000
+  if (Number.isNaN(time))
+    throw new InvalidArgumentError('Write a time such as 2026-11-24T03:40:00Z, or how long ago: 2h.')
+  return new Date(time).toISOString()
+}

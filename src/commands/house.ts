@@ -1,8 +1,7 @@
 // `status`, `can`, `key`: how the house stands, what an agent can do and why, and the broker's own keys.
 
 import type { Command } from 'commander'
-import { type Cli, duration, verb } from './command.ts'
-import { notYet } from './later.ts'
+import { type Cli, duration, instant, verb } from './command.ts'
 import { answerReceipt, awaitReceipt, SHORT_WAIT_SECONDS } from './receipts.ts'
 import { at, fields, indented, listOf, numberOf, objectOf, receiptLines, show, table, textOf } from './show.ts'
 import { Stop } from './stop.ts'
@@ -51,6 +50,11 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
   ]
 }
 
+const ABOUT_PAST = `
+--at answers from the versions that are kept of manifests in force, locks, agents and tools, by the broker's clock of
+then, and from what became of each grant since. It does not know whether the broker was running, and of what was last
+changed before versions were kept (0.1) it says so instead of guessing.`
+
 const EXIT_OF: Readonly<Record<string, 0 | 2 | 3>> = { yes: 0, 'may ask': 0, 'needs approval': 3, no: 2 }
 
 export function addCan(program: Command, cli: Cli): void {
@@ -59,11 +63,11 @@ export function addCan(program: Command, cli: Cli): void {
     'can <agent> <tool> <scope>',
     'yes or no, and why (exit 0: yes, or it need only ask; 3: an owner has to say yes; 2: no)',
   )
-    .option('--at <time>', 'at another time (not in this version yet)')
+    .option('--at <time>', 'as it was then: a time (RFC 3339), or how long ago: 2h', instant)
+    .addHelpText('after', ABOUT_PAST)
     .action(async (agent: string, tool: string, scope: string, options: { at?: string }) => {
-      if (options.at !== undefined) throw notYet('can --at')
       const answer = objectOf(
-        await cli.remote().call({ path: '/v1/can', query: { agent, tool, scope }, act: 'can.ask' }),
+        await cli.remote().call({ path: '/v1/can', query: { agent, tool, scope, at: options.at }, act: 'can.ask' }),
       )
       const said = textOf(answer.answer)
       cli.terminal.answer(answer, () => [

@@ -21,8 +21,7 @@ const LATER_VERBS = [
   ['tool', ['list', 'check', 'snippet', 'reconcile']],
 ] as const
 
-export const notYet = (what: string, hints: readonly string[] = []): Stop =>
-  new Stop(1, `this version does not have \`hallpass ${what}\` yet`, hints)
+const notYet = (what: string): Stop => new Stop(1, `this version does not have \`hallpass ${what}\` yet`)
 
 export function addLater(program: Command): void {
   const add = (parent: Command, name: string, path: string, description: string) =>

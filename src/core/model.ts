@@ -330,6 +330,22 @@ export type SigningKey = {
   readonly state: KeyState
 }
 
+/** What decides what an agent may do, kept as it was (see actions/history.ts). */
+export const PAST_KINDS = ['installation', 'agent', 'tool', 'person', 'slice'] as const
+export type PastKind = (typeof PAST_KINDS)[number]
+
+/** One version of a row that is written over; never itself written over. */
+export type Past = {
+  /** Sorts by `at`. */
+  readonly id: string
+  /** The key of the row. */
+  readonly of: string
+  readonly at: Instant
+  /** There was no such row before. */
+  readonly isFirst: boolean
+  readonly kept: { [K in PastKind]: { readonly kind: K; readonly row: Rows[K] } }[PastKind]
+}
+
 export type Rows = {
   installation: Installation
   agent: Agent
@@ -346,6 +362,7 @@ export type Rows = {
   revocation: Revocation
   bearer: Bearer
   key: SigningKey
+  past: Past
 }
 
 export type Kind = keyof Rows

@@ -215,6 +215,17 @@ test('a filtered export proves each of its records in the log, and only what the
   expect((await server.call('GET', '/v1/audit/export?agent=bot', owner)).status).toBe(403)
 })
 
+test('can answers for a time that is past, and refuses one to come or that is no time', async () => {
+  const auditor = await server.bearer('auditor', 'audit@example.com')
+  const at = (time: number) => encodeURIComponent(new Date(time).toISOString())
+  const now = server.harness.disk.clock.now()
+  const ask = 'agent=bot&tool=metrics&scope=read'
+  expect(await get(`/can?${ask}&at=${at(now)}`, auditor, '/can')).toMatchObject({ answer: 'may ask' })
+  expect(await get(`/can?${ask}&at=${at(now - 3_600_000)}`, auditor, '/can')).toMatchObject({ code: 'not_initialized' })
+  for (const bad of [at(now + 1000), 'yesterday', ''])
+    expect((await server.call('GET', `/v1/can?${ask}&at=${bad}`, auditor)).status, bad).toBe(400)
+})
+
 test('lists go on by their cursor until nothing is left (S7)', async () => {
   const auditor = await server.bearer('auditor', 'audit@example.com')
   const all = (await get('/audit?limit=500', auditor)).items as unknown[]

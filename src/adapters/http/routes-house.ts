@@ -17,7 +17,7 @@ import { err, ok } from '../../core/result.ts'
 import { VERSION } from '../../core/version.ts'
 import { listOf } from './answers.ts'
 import { bearer, explanation, key, madeBearer, rotation, status, whoami } from './answers-house.ts'
-import { byId, id, name, page, reason, scope, why } from './inputs.ts'
+import { byId, id, instant, name, page, reason, scope, why } from './inputs.ts'
 import { presentKey, presentReceipt } from './present-rows.ts'
 import { type Call, type Route, route } from './route.ts'
 
@@ -86,13 +86,11 @@ export const houseRoutes: readonly Route[] = [
     method: 'get',
     path: '/can',
     acts: ['can.ask'],
-    says: 'Yes or no, and why: manifest file and line, revision, approval, locks.',
-    query: z.strictObject({ agent: name, tool: name, scope, at: z.string().optional() }),
+    says: 'Yes or no, and why: manifest file and line, revision, approval, locks; as it was at `at`.',
+    query: z.strictObject({ agent: name, tool: name, scope, at: instant.optional() }),
     answer: explanation,
     run: async ({ deps, context }, { query: { at, ...asked } }) =>
-      at === undefined
-        ? explainAccess(deps, context, asked)
-        : err(problem('invalid_request', 'This version does not have `at` yet.')),
+      explainAccess(deps, context, at === undefined ? asked : { ...asked, at }),
   }),
   route({
     method: 'get',
