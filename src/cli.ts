@@ -3,25 +3,20 @@
 
 import { CommanderError } from 'commander'
 import { createCli } from './commands/command.ts'
+import { createInterrupts } from './commands/interrupts.ts'
 import { createProgram } from './commands/program.ts'
 import { Stop } from './commands/stop.ts'
 import { createTerminal } from './commands/terminal.ts'
 
-const interrupt = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.on(signal, () => {
-    // The second one does not wait for anything.
-    if (interrupt.signal.aborted) process.exit(130)
-    interrupt.abort()
-  })
-}
+const interrupts = createInterrupts(process)
 // Whoever read the output has gone: there is nobody left to tell.
 process.stdout.on('error', (error) => process.exit('code' in error && error.code === 'EPIPE' ? 0 : 1))
 
 const terminal = createTerminal(process)
-const cli = createCli(process, terminal, interrupt.signal)
+const cli = createCli(process, terminal, interrupts)
 const program = createProgram(cli)
-if (process.argv.includes('--json')) terminal.useJson()
+// What follows `--` is another program's.
+if (process.argv.join('\0').split('\0--\0')[0]!.split('\0').includes('--json')) terminal.useJson()
 
 try {
   await program.parseAsync()
@@ -31,7 +26,7 @@ try {
     cli.exitWith(thrown.exitCode)
   } else if (thrown instanceof CommanderError) {
     process.exitCode = thrown.exitCode
-  } else if (thrown instanceof Error && thrown.name === 'AbortError' && interrupt.signal.aborted) {
+  } else if (thrown instanceof Error && thrown.name === 'AbortError' && interrupts.signal.aborted) {
     process.exitCode = 130
   } else {
     const isDebug = process.env.HALLPASS_LOG === 'debug' || process.env.HALLPASS_LOG === 'trace'

@@ -1,6 +1,7 @@
 // What each tool's side must still confirm before "revoked" may be said (S15). It only counts and predicts:
 // it never marks a row and never says that something is dead which a verifier could still accept.
 
+import { KEYS } from '../core/limits.ts'
 import type { VerifiedBy } from '../core/manifest.ts'
 import type { Confirmation, Credential, Instant } from '../core/model.ts'
 import { sliceId } from '../core/slice.ts'
@@ -65,8 +66,12 @@ export function confirmationsOf(
   credentials: readonly Credential[],
   verifying: ReadonlyMap<string, Verifying>,
   at: Instant,
+  /** Tools that something unknown could still be accepted by, and until when. */
+  forgeable: ReadonlyMap<string, Instant> = new Map(),
 ): readonly Confirmation[] {
   const byTool = new Map<string, { count: number; deadAt: Instant; how: Verifying }>()
+  for (const [tool, deadAt] of forgeable)
+    byTool.set(tool, { count: 0, deadAt, how: verifying.get(tool) ?? UNKNOWN_TOOL })
   for (const credential of credentials) {
     const how = verifying.get(credential.tool) ?? UNKNOWN_TOOL
     const deadAt = credential.expiresAt + how.leewaySeconds * 1000
@@ -86,6 +91,12 @@ export function confirmationsOf(
       how: how.verifiedBy === 'asks' ? 'every check asks the broker' : null,
     }))
 }
+
+/**
+ * Until when whoever holds a withdrawn key could forge a token that a verifier which asks nobody accepts, whatever its
+ * `exp`: until each cache of the key set is renewed.
+ */
+export const forgeableUntil = (withdrawnAt: Instant): Instant => withdrawnAt + KEYS.jwksMaxAge * 1000
 
 /** Is there nothing left to wait for? */
 export const allConfirmed = (confirmations: readonly Confirmation[]): boolean =>

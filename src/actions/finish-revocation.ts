@@ -5,9 +5,10 @@ import { move } from '../core/lifecycle.ts'
 import { type Confirmation, type Credential, type Instant, keyOf, type Revocation, type Row } from '../core/model.ts'
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
-import { allConfirmed, confirmationsOf, verifyingOf } from './confirmations.ts'
+import { allConfirmed, confirmationsOf, forgeableUntil, verifyingOf } from './confirmations.ts'
 import { CHUNK, type DeadRow, deadRows } from './dead-rows.ts'
 import type { Context, Deps } from './ports.ts'
+import { toolsInForce } from './tools-in-force.ts'
 import { type Look, recordOf, transact } from './transact.ts'
 
 /**
@@ -85,8 +86,15 @@ async function toConfirm(
     taken.push(...page.rows)
     after = page.next
   } while (after !== null)
-  const tools = [...new Set(taken.map((credential) => credential.tool))]
-  return confirmationsOf(taken, await verifyingOf(deps, tools), believed(deps, revocation.at))
+  const forgeable = revocation.act === 'key compromised' ? await forgeableAt(deps, revocation.at) : new Map()
+  const tools = [...new Set([...taken.map((credential) => credential.tool), ...forgeable.keys()])]
+  return confirmationsOf(taken, await verifyingOf(deps, tools), believed(deps, revocation.at), forgeable)
+}
+
+/** Tools whose side knows no credentials one by one: a key that somebody else holds signs any it likes. */
+async function forgeableAt(deps: Deps, withdrawnAt: Instant): Promise<ReadonlyMap<string, Instant>> {
+  const unasked = [...(await toolsInForce(deps))].filter(([, { token }]) => token.verifiedBy !== 'asks')
+  return new Map(unasked.map(([tool]) => [tool, forgeableUntil(withdrawnAt)]))
 }
 
 /** What guards acknowledged or time has killed. Null: nothing new. */
@@ -128,7 +136,9 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
 function howConfirmed(deps: Deps, revocation: Revocation & { seq: number }, of: Confirmation): string | null {
   if (of.verifiedBy === 'asks') return 'every check asks the broker'
   if (deps.expiry.passed(revocation.id, believed(deps, revocation.at), of.deadAt, deps.clock.now()))
-    return 'expired everywhere, leeway included'
+    return revocation.act === 'key compromised'
+      ? 'expired everywhere, and every cache of the keys is renewed'
+      : 'expired everywhere, leeway included'
   if (of.verifiedBy === 'alone') return null
   const { all, guards } = deps.guards.acknowledged(of.tool, revocation.seq)
   return all ? acknowledgedBy(guards) : null

@@ -14,6 +14,7 @@ import { readApprovers } from './grants.ts'
 import { worldFrom, worldKeys } from './load-world.ts'
 import type { Deps } from './ports.ts'
 import { mutable } from './request-access.ts'
+import { signToken } from './sign-token.ts'
 import { recordOf, transact } from './transact.ts'
 
 export type IssueInput = {
@@ -96,8 +97,9 @@ export async function issueCredential(
       issuedAt: look.now,
       expiresAt: endsAt,
     })
-    const { token, kid } = await deps.signer.signToken(claims)
-    await look.read([keyOf('key', kid)])
+    const signed = await signToken(deps, look, claims, world.toolValue!.token.alg)
+    if (!signed.ok) return signed
+    const { token, kid } = signed.value
     const credential: Credential = {
       id: jti,
       agent: caller.agent,

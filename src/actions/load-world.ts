@@ -17,7 +17,7 @@ export const worldKeys = (agent: string, tool: string | null): Key[] => [
     : [keyOf('slice', sliceId.access(agent, tool)), keyOf('tool', tool), keyOf('slice', sliceId.tool(tool))]),
 ]
 
-export const worldFrom = (snapshot: Snapshot, now: Instant, agent: string, tool: string | null): World => {
+export const worldFrom = (snapshot: Pick<Snapshot, 'get'>, now: Instant, agent: string, tool: string | null): World => {
   const identity = snapshot.get('slice', sliceId.agent(agent))?.value
   const access = tool === null ? null : snapshot.get('slice', sliceId.access(agent, tool))?.value
   const toolValue = tool === null ? null : snapshot.get('slice', sliceId.tool(tool))?.value

@@ -3,12 +3,13 @@
 
 import { sessionClaims } from '../core/claims.ts'
 import { judgeAgent } from '../core/judge.ts'
-import { keyOf, type Session } from '../core/model.ts'
+import type { Session } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { loadWorld } from './load-world.ts'
 import type { Deps } from './ports.ts'
+import { signToken } from './sign-token.ts'
 import { recordOf, transact } from './transact.ts'
 
 /** A verified client assertion (RFC 7523): who, by which key, and what makes it single-use. */
@@ -44,7 +45,7 @@ export async function openSession(
     if (refused !== null) return err(refused)
     if (!world.identity!.keys.some((key) => key.kid === proof.key))
       return err(problem('unauthenticated', 'This key is not (or no longer) one of the agent.'))
-    const session: Session = {
+    const unsigned: Omit<Session, 'signedBy'> = {
       id: deps.ids.next('ses'),
       agent: proof.agent,
       key: proof.key,
@@ -54,10 +55,11 @@ export async function openSession(
       revocation: null,
       born: { agent: world.agent!.epoch, installation: world.installation!.epoch },
     }
-    const { token, kid } = await deps.signer.signToken(
-      sessionClaims(session, deps.ids.next('jti'), deps.settings.issuer, deps.settings.mcpUrl),
-    )
-    await look.read([keyOf('key', kid)])
+    const claims = sessionClaims(unsigned, deps.ids.next('jti'), deps.settings.issuer, deps.settings.mcpUrl)
+    const signed = await signToken(deps, look, claims)
+    if (!signed.ok) return signed
+    const { token, kid } = signed.value
+    const session: Session = { ...unsigned, signedBy: kid }
     return ok({
       value: { session, token },
       put: [{ kind: 'session' as const, row: session }],

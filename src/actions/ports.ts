@@ -1,7 +1,7 @@
 // What actions need of the outside, owned by those who use it. Adapters implement these; nothing here knows them.
 
-import type { ApprovalLevel } from '../core/manifest.ts'
-import type { Instant, Key, Kind, Row, Rows, Seq } from '../core/model.ts'
+import type { ApprovalLevel, TokenAlg } from '../core/manifest.ts'
+import type { Instant, Key, Kind, Row, Rows, Seq, SigningKey } from '../core/model.ts'
 import type { Sealed } from '../core/record.ts'
 
 /** Several rows as of one instant. Every key asked of it is remembered: a commit asserts them all (S16). */
@@ -161,13 +161,28 @@ export interface Ids {
   words(): string
 }
 
+/** Makes key pairs; the private half comes back sealed. */
+export interface Keys {
+  create(
+    use: SigningKey['use'],
+    tokenAlg?: TokenAlg,
+  ): Promise<Pick<SigningKey, 'id' | 'use' | 'alg' | 'publicJwk' | 'sealed'>>
+}
+
 /** Signs tokens with the key that signs now (JWS compact, RFC 7515) and checkpoints with the audit key. */
 export interface Signer {
-  signToken(claims: Readonly<Record<string, unknown>>): Promise<{ readonly token: string; readonly kid: string }>
+  signToken(
+    claims: Readonly<Record<string, unknown>>,
+    alg?: TokenAlg,
+  ): Promise<{ readonly token: string; readonly kid: string }>
   /** The key the next token is signed with: asserted by the mint, so a withdrawn key signs nothing. */
   signingKid(): string
   /** Public keys to verify our own tokens with, by kid: published, signing and retiring ones. */
   jwks(): { readonly keys: readonly Readonly<Record<string, string>>[] }
+  /** Is there a key that signs with this algorithm? */
+  canSign(alg: TokenAlg): boolean
+  /** Reads the keys again now, instead of when the log tells of them. */
+  refresh(): Promise<void>
   verifyToken(token: string): Promise<Readonly<Record<string, unknown>> | null>
   signCheckpoint(size: number, root: Uint8Array, at: Instant): string
   /** C2SP verifier key text: the content of `hallpass.pub`. */
@@ -218,6 +233,7 @@ export type Settings = {
 export type Deps = {
   readonly store: Store
   readonly signer: Signer
+  readonly keys: Keys
   readonly clock: Clock
   readonly ids: Ids
   readonly guards: Guards

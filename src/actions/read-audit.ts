@@ -3,9 +3,9 @@
 
 import { frontierOf, frontierRoot, type GetNode, inclusionProof } from '../core/merkle.ts'
 import { type Problem, problem } from '../core/problem.ts'
-import { type RevealedRecord, reveal } from '../core/record.ts'
+import { personal, type RevealedRecord, reveal, rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { checkpointLine, exportLine } from '../core/verify-export.ts'
+import { checkpointLine, exportLine, partLine, provedLine } from '../core/verify-export.ts'
 import { authorize } from './authorize.ts'
 import { forbidden, type Listed, mayAtAll, readerOf, seesRows } from './list-rows.ts'
 import type { Caller, Context, Deps, RecordFilter } from './ports.ts'
@@ -93,31 +93,71 @@ export async function proveRecord(
   })
 }
 
-/** Runs `compute` twice: once to learn which nodes it asks for, once with them. */
-async function withNodes<T>(deps: Pick<Deps, 'store'>, compute: (node: GetNode) => T): Promise<T> {
+type Nodes = Map<string, Uint8Array>
+
+/** Runs `compute` twice: once to learn which nodes it asks for, once with them. `found` keeps them for the next one. */
+async function withNodes<T>(
+  deps: Pick<Deps, 'store'>,
+  compute: (node: GetNode) => T,
+  found: Nodes = new Map(),
+): Promise<T> {
   const asked = new Map<string, { readonly level: number; readonly index: number }>()
   compute((level, index) => {
     asked.set(`${level}/${index}`, { level, index })
     return new Uint8Array(32)
   })
-  const found = new Map<string, Uint8Array>()
-  for (const [key, { level, index }] of asked) found.set(key, await deps.store.node(level, index))
+  for (const [key, { level, index }] of asked) if (!found.has(key)) found.set(key, await deps.store.node(level, index))
   return compute((level, index) => found.get(`${level}/${index}`))
 }
 
-/** The whole log up to now, as lines with their newlines, the checkpoint of exactly that many records last. */
+/**
+ * The log up to now, as lines with their newlines, the checkpoint of exactly that many records last; with a filter, what
+ * it names, each record with its proof in that log.
+ */
 export async function exportAudit(
   deps: Deps,
   context: Context & { readonly caller: Caller },
+  filter: RecordFilter = {},
 ): Promise<Result<AsyncGenerator<string>, Problem>> {
   const { size, root } = await deps.store.tree()
   const recorded = await transact(deps, 'normal', async (look) => {
     const refused = await authorize(look, context.caller, 'audit.export')
     if (refused !== null) return err(refused)
-    return ok({ value: null, records: [recordOf(context, look.now, 'audit.exported', {}, { from: 0, records: size })] })
+    const body = { from: 0, records: size, ...(isWhole(filter) ? {} : { filter: filterBody(filter) }) }
+    return ok({ value: null, records: [recordOf(context, look.now, 'audit.exported', {}, body)] })
   })
   if (!recorded.ok) return recorded
-  return ok(exportedLines(deps, size, root))
+  return ok(isWhole(filter) ? exportedLines(deps, size, root) : exportedPart(deps, { size, root }, filter))
+}
+
+const isWhole = (filter: RecordFilter): boolean => Object.keys(filter).length === 0
+
+const filterBody = ({ owner, since, until, ...texts }: RecordFilter) => ({
+  ...texts,
+  ...(owner === undefined ? {} : { owner: personal(owner) }),
+  ...(since === undefined ? {} : { since: rfc3339(since) }),
+  ...(until === undefined ? {} : { until: rfc3339(until) }),
+})
+
+async function* exportedPart(
+  deps: Deps,
+  tree: { readonly size: number; readonly root: Uint8Array },
+  filter: RecordFilter,
+): AsyncGenerator<string> {
+  yield `${partLine(tree)}\n`
+  for (let from = 0; from < tree.size; ) {
+    const page = await deps.store.records(from, CHUNK, filter)
+    const nodes: Nodes = new Map()
+    for (const { index, bytes, opened } of page) {
+      if (index >= tree.size) break
+      const proof = await withNodes(deps, (node) => inclusionProof(node, index, tree.size), nodes)
+      yield `${provedLine(index, bytes, opened, proof)}\n`
+    }
+    const last = page.at(-1)
+    if (last === undefined || page.length < CHUNK) break
+    from = last.index + 1
+  }
+  yield `${checkpointLine(deps.signer.signCheckpoint(tree.size, tree.root, deps.clock.now()))}\n`
 }
 
 async function* exportedLines(deps: Deps, size: number, root: Uint8Array): AsyncGenerator<string> {

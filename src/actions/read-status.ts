@@ -61,7 +61,7 @@ async function statusNow(deps: Deps) {
       ? [{ agent: value.name, reviewBy: value.reviewBy ?? '' }]
       : [],
   )
-  const signing = keys.find((key) => key.use === 'tokens' && key.state === 'signing')
+  const signing = keys.find((key) => key.use === 'tokens' && key.alg === 'ES256' && key.state === 'signing')
   return {
     initialized: installation?.initializedAt != null,
     fresh: deps.store.fresh(),

@@ -2,62 +2,78 @@
 // and stays known until its last token is dead; nothing here ever sees a private key in the clear.
 
 import { KEYS } from '../core/limits.ts'
+import { TOKEN_ALGS, type TokenAlg } from '../core/manifest.ts'
 import { type Instant, keyOf, type SigningKey } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { type AuditRecord, rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { authorize } from './authorize.ts'
-import type { Context, Deps } from './ports.ts'
+import type { Context, Deps, Keys } from './ports.ts'
+import { toolsInForce } from './tools-in-force.ts'
 import { type Intent, type Look, recordOf, transact } from './transact.ts'
-
-/** Makes key pairs; the private half comes back sealed. */
-export interface Keys {
-  create(use: SigningKey['use']): Promise<Pick<SigningKey, 'id' | 'use' | 'alg' | 'publicJwk' | 'sealed'>>
-}
 
 type KeyDeps = Pick<Deps, 'store' | 'clock' | 'ids'>
 
 const FOR_EVER: Instant = Number.MAX_SAFE_INTEGER
 
 /**
- * Makes the first token key and the first audit key of a store that has none; both sign at once, for nobody can have
- * cached a key set without them. Idempotent, also when two processes start at the same time.
+ * Makes the first keys of a store that has none, and the first RS256 key once a tool in force wants it. They sign at once,
+ * for nobody can have cached a key set that lacks a key which was never used. Idempotent, also when two processes start
+ * at the same time; called again on a timer.
  */
 export async function ensureKeys(deps: KeyDeps, keys: Keys): Promise<Result<void, Problem>> {
-  for (const use of ['tokens', 'audit'] as const) {
-    if (await hasKey(deps, use)) continue
-    const made = await keys.create(use)
-    const context = asKeeper(deps)
-    const done = await transact(deps, 'normal', async ({ now }) => {
-      const row: SigningKey = { ...made, createdAt: now, signsFrom: now, retiresAt: null, state: 'signing' }
-      return ok({
-        value: undefined,
-        put: [{ kind: 'key', row }],
-        once: [{ space: 'first-key', value: use, until: FOR_EVER }],
-        records: [created(context, now, row), signsNow(context, now, row, null)],
-      })
-    })
-    if (!done.ok && !(done.error.code === 'conflict' && (await hasKey(deps, use)))) return done
+  const wanted: [SigningKey['use'], TokenAlg?][] = [['tokens', 'ES256'], ['audit']]
+  if ([...(await toolsInForce(deps)).values()].some(({ token }) => token.alg === 'RS256'))
+    wanted.push(['tokens', 'RS256'])
+  for (const [use, alg] of wanted) {
+    const done = await ensureKey(deps, keys, use, alg)
+    if (!done.ok) return done
   }
+  return ok(undefined)
+}
+
+/** One first key, where there is none for this use (and algorithm). */
+export async function ensureKey(
+  deps: KeyDeps,
+  keys: Keys,
+  use: SigningKey['use'],
+  alg?: TokenAlg,
+): Promise<Result<void, Problem>> {
+  const isThere = async () => (await allKeys(deps)).some((row) => row.use === use && row.alg === (alg ?? row.alg))
+  if (await isThere()) return ok(undefined)
+  const made = await keys.create(use, alg)
+  const context = asKeeper(deps)
+  const done = await transact(deps, 'normal', async ({ now }) => {
+    const row: SigningKey = { ...made, createdAt: now, signsFrom: now, retiresAt: null, state: 'signing' }
+    return ok({
+      value: undefined,
+      put: [{ kind: 'key', row }],
+      once: [{ space: 'first-key', value: alg === 'RS256' ? `${use} ${alg}` : use, until: FOR_EVER }],
+      records: [created(context, now, row), signsNow(context, now, row, null)],
+    })
+  })
+  if (!done.ok && !(done.error.code === 'conflict' && (await isThere()))) return done
   return ok(undefined)
 }
 
 /**
  * Publishes a new token key. It signs once every cache of the key set has it ({@link tendKeys}); the present key goes on
- * signing until then. Refused while another one is on its way. For the operator and admins.
+ * signing until then. Each algorithm has its own; ES256 unless told. Refused while another one is on its way. For the operator and admins.
  */
 export async function rotateKeys(
   deps: KeyDeps,
   keys: Keys,
   context: Context,
-  input: { readonly alg?: string; readonly compromised?: boolean } = {},
+  input: { readonly alg?: string } = {},
 ): Promise<Result<{ readonly kid: string; readonly signsFrom: Instant }, Problem>> {
-  if (input.compromised === true) return err(notYet('key rotate --compromised'))
-  if (input.alg !== undefined && input.alg !== 'ES256') return err(notYet(`signing with ${input.alg}`))
+  const alg = TOKEN_ALGS.find((known) => known === (input.alg ?? 'ES256'))
+  if (alg === undefined) return err(problem('invalid_request', `Tokens are signed with ${TOKEN_ALGS.join(' or ')}.`))
   const done = await transact(deps, 'normal', async (look): Promise<Result<Intent<SigningKey>, Problem>> => {
     const refused = await authorize(look, context.caller, 'key.rotate')
     if (refused !== null) return err(refused)
-    const rows = await tokenKeys(deps, look)
+    const rows = (await tokenKeys(deps, look)).filter((row) => row.alg === alg)
+    if (rows.length === 0)
+      return err(problem('invalid_request', `No tool in force has asked for ${alg}, so there is no key to rotate.`))
     const coming = rows.find(({ state }) => state === 'published')
     if (coming !== undefined) {
       return err(
@@ -68,7 +84,7 @@ export async function rotateKeys(
     }
     const { now } = look
     const row: SigningKey = {
-      ...(await keys.create('tokens')),
+      ...(await keys.create('tokens', alg)),
       createdAt: now,
       signsFrom: now + KEYS.publication * 1000,
       retiresAt: null,
@@ -95,7 +111,14 @@ export async function tendKeys(
 ): Promise<Result<{ readonly signing: string | null; readonly retired: readonly string[] }, Problem>> {
   const context = asKeeper(deps)
   const done = await transact(deps, 'normal', async (look) => {
-    const steps = due(await tokenKeys(deps, look), look.now, context)
+    const rows = await tokenKeys(deps, look)
+    const steps = TOKEN_ALGS.flatMap((alg) =>
+      due(
+        rows.filter((row) => row.alg === alg),
+        look.now,
+        context,
+      ),
+    )
     const idsIn = (state: SigningKey['state']) => steps.flatMap(({ row }) => (row.state === state ? [row.id] : []))
     return ok({
       value: { signing: idsIn('signing')[0] ?? null, retired: idsIn('retired') },
@@ -109,7 +132,7 @@ export async function tendKeys(
 /** A key in its next state; the record of a switch says both that one signs and what it replaces. */
 type Step = { readonly row: SigningKey; readonly record: AuditRecord | null }
 
-/** What must happen to these token keys by now. */
+/** What must happen to these token keys, all of one algorithm, by now. */
 function due(rows: readonly SigningKey[], now: Instant, context: Context): readonly Step[] {
   const retired = rows
     .filter(({ state, retiresAt }) => state === 'retiring' && retiresAt !== null && retiresAt <= now)
@@ -129,7 +152,7 @@ function due(rows: readonly SigningKey[], now: Instant, context: Context): reado
  * Token keys that still matter, read so that the commit asserts them. Listed again after they were read, until nothing
  * new shows: whoever adds a key moves the version of the present one, so none can slip in between.
  */
-async function tokenKeys(deps: KeyDeps, look: Look): Promise<readonly SigningKey[]> {
+export async function tokenKeys(deps: KeyDeps, look: Look): Promise<readonly SigningKey[]> {
   const rows = new Map<string, SigningKey>()
   for (;;) {
     const listed = await allKeys(deps)
@@ -153,21 +176,16 @@ async function allKeys(deps: Pick<Deps, 'store'>): Promise<readonly SigningKey[]
   }
 }
 
-const hasKey = async (deps: Pick<Deps, 'store'>, use: SigningKey['use']): Promise<boolean> =>
-  (await allKeys(deps)).some((row) => row.use === use)
-
 const asKeeper = (deps: Pick<Deps, 'ids'>): Context => ({
   caller: { role: 'system', part: 'keeper' },
   requestId: deps.ids.next('run'),
 })
 
-const created = (context: Context, now: Instant, { id, alg, use }: SigningKey) =>
+export const created = (context: Context, now: Instant, { id, alg, use }: SigningKey) =>
   recordOf(context, now, 'key.created', {}, { kid: id, alg, use })
 
-const signsNow = (context: Context, now: Instant, { id, alg, use }: SigningKey, replaces: string | null) =>
+export const signsNow = (context: Context, now: Instant, { id, alg, use }: SigningKey, replaces: string | null) =>
   recordOf(context, now, 'key.rotated', {}, { kid: id, alg, use, replaces })
 
 const retiredNow = (context: Context, now: Instant, { id, use }: SigningKey) =>
   recordOf(context, now, 'key.retired', {}, { kid: id, use, because: 'replaced' })
-
-const notYet = (what: string): Problem => problem('invalid_request', `This version does not have ${what} yet.`)

@@ -6,6 +6,7 @@ import { type Problem, problem } from '../core/problem.ts'
 import { type Actor, type AuditRecord, personal, rfc3339, type Subject, seal } from '../core/record.ts'
 import type { RecordBody, RecordKind } from '../core/record-kinds.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { pastOf } from './history.ts'
 import type { Context, Deps, Lane, Member, Outcome, Snapshot } from './ports.ts'
 import { StoreInDoubt, StoreUnavailable } from './ports.ts'
 
@@ -65,13 +66,14 @@ export async function transact<T>(
     const [first, ...rest] = judged.value.records.map((draft) => seal(draft, () => deps.ids.random(16)))
     if (first === undefined) return ok({ value: judged.value.value, seq })
 
+    const put = judged.value.put ?? []
     const outcome = await durable(deps, {
       id: deps.ids.next('cmt'),
       lane,
       at: now,
       notAfter: judged.value.notAfter ?? null,
       expect: versions,
-      put: judged.value.put ?? [],
+      put: [...put, ...pastOf(deps, now, put, versions)],
       once: judged.value.once ?? [],
       ...(judged.value.setsTime === true ? { setsTime: true } : {}),
       records: [first, ...rest],

@@ -5,6 +5,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from 'n
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { calculateJwkThumbprint, SignJWT } from 'jose'
+import type { TokenAlg } from '../core/manifest.ts'
 import type { Cli } from './command.ts'
 import { brokerUrl, type Remote, remoteAt } from './remote.ts'
 import { numberOf, objectOf, textOf } from './show.ts'
@@ -25,6 +26,8 @@ export type AgentIdentity = {
   exchange(
     grantId: string,
   ): Promise<{ readonly token: string; readonly expiresInSeconds: number; readonly scope: string }>
+  /** RFC 7009: takes back a credential of this agent. */
+  revoke(credential: string): Promise<void>
 }
 
 /** From HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY. */
@@ -96,6 +99,10 @@ export async function agentIdentity({
         scope: textOf(issued.scope),
       }
     },
+    async revoke(credential) {
+      const { token } = await session()
+      await remoteAt({ by: 'url', url, token }).text({ path: '/oauth/revoke', form: { token: credential } })
+    },
   }
 }
 
@@ -103,7 +110,7 @@ export async function agentIdentity({
 async function assertion(agent: string, key: KeyObject, issuer: string): Promise<string> {
   const kid = await calculateJwkThumbprint(createPublicKey(key).export({ format: 'jwk' }))
   return new SignJWT({})
-    .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid })
+    .setProtectedHeader({ alg: algOf(key) ?? 'ES256', typ: 'JWT', kid })
     .setIssuer(agent)
     .setSubject(agent)
     .setAudience(issuer)
@@ -111,6 +118,11 @@ async function assertion(agent: string, key: KeyObject, issuer: string): Promise
     .setIssuedAt()
     .setExpirationTime(`${ASSERTION_SECONDS}s`)
     .sign(key)
+}
+
+function algOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): TokenAlg | null {
+  if (asymmetricKeyType === 'rsa') return 'RS256'
+  return asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1' ? 'ES256' : null
 }
 
 function readKey(path: string, warn: (text: string) => void): KeyObject {
@@ -124,7 +136,7 @@ function readKey(path: string, warn: (text: string) => void): KeyObject {
   } catch {
     throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a private key in PEM without a passphrase`)
   }
-  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
-    throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not an EC P-256 key (ES256)`)
+  if (algOf(key) === null)
+    throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is neither an EC P-256 key (ES256) nor an RSA key (RS256)`)
   return key
 }

@@ -5,11 +5,10 @@ import { rename } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as wait } from 'node:timers/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { parseVerifierKey } from '../core/checkpoint.ts'
-import { parseDurationSeconds } from '../core/duration.ts'
 import { exportLines, verifyExport } from '../core/verify-export.ts'
-import { type Cli, verb } from './command.ts'
+import { type Cli, instant, verb } from './command.ts'
 import type { Remote } from './remote.ts'
 import { at, listOf, numberOf, objectOf, show, textOf } from './show.ts'
 import { Stop } from './stop.ts'
@@ -17,6 +16,11 @@ import { Stop } from './stop.ts'
 /** A key file is one line. Bytes. */
 const MAX_KEY_BYTES = 4096
 const POLL_MS = 1000
+
+const ABOUT_PARTS = `
+Without a filter it is the whole log, and verifying it finds any record that was altered, dropped, added or moved. With
+one, each record carries the proof that it is in the log that was signed, where it says; that no record was left out of
+a part, nobody can tell from the part.`
 
 type Filter = {
   agent?: string
@@ -80,10 +84,12 @@ export function addAudit(audit: Command, cli: Cli): void {
     },
   )
 
-  verb(audit, 'export', 'write the whole log, its signed checkpoint last')
+  filtered(verb(audit, 'export', 'write the log, or the part that filters name, its signed checkpoint last'))
     .requiredOption('-o, --output <file>', 'where to; `-` is stdout')
-    .action(async ({ output }: { output: string }) => {
-      const from = await cli.remote().stream({ path: '/v1/audit/export', act: 'audit.export' })
+    .addHelpText('after', ABOUT_PARTS)
+    .action(async ({ output, ...options }: Filter & { output: string }) => {
+      const call = { path: '/v1/audit/export', query: query(options), act: 'audit.export' } as const
+      const from = await cli.remote().stream(call)
       if (output === '-') {
         for await (const chunk of from) process.stdout.write(chunk)
         return
@@ -119,9 +125,15 @@ export function addAudit(audit: Command, cli: Cli): void {
         const { line, message } = verified.error
         throw new Stop(2, `${file}:${line} ${message}`, ['This is not the log that was signed.'])
       }
-      const { records, root, signedAt } = verified.value
+      const { records, of, root, signedAt } = verified.value
+      const count = records.toLocaleString('en-US')
+      const noun = (of ?? records) === 1 ? 'record' : 'records'
+      const found =
+        of === undefined
+          ? `${count} ${noun}, no gap, root`
+          : `${count} of ${of.toLocaleString('en-US')} ${noun}, each proved in the log of root`
       terminal.answer({ ok: true, ...verified.value }, () => [
-        `${terminal.paint('green', 'OK')} ${records.toLocaleString('en-US')} ${records === 1 ? 'record' : 'records'}, no gap, root ${root.slice(0, 4)}…, signed ${signedAt.slice(11, 19)}Z`,
+        `${terminal.paint('green', 'OK')} ${found} ${root.slice(0, 4)}…, signed ${signedAt.slice(11, 19)}Z`,
       ])
     })
 }
@@ -146,15 +158,6 @@ function filtered(command: Command): Command {
     .option('--kind <kind>', 'of this kind, such as credential.minted')
     .option('--since <when>', 'a time (RFC 3339), or how long ago: 2h', instant)
     .option('--until <when>', 'likewise', instant)
-}
-
-/** An RFC 3339 time; `2h` is that long ago. */
-function instant(text: string): string {
-  const seconds = parseDurationSeconds(text)
-  const time = seconds === null ? Date.parse(text) : Date.now() - seconds * 1000
-  if (Number.isNaN(time))
-    throw new InvalidArgumentError('Write a time such as 2026-11-24T03:40:00Z, or how long ago: 2h.')
-  return new Date(time).toISOString()
 }
 
 function readKey(path: string, shown: string): string {

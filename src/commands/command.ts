@@ -3,6 +3,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { type Config, readConfig } from '../config.ts'
 import { parseDurationSeconds } from '../core/duration.ts'
+import type { Interrupts } from './interrupts.ts'
 import { operatorRemote, type Remote, remoteFrom } from './remote.ts'
 import { type ExitCode, Stop } from './stop.ts'
 import type { Terminal } from './terminal.ts'
@@ -13,6 +14,7 @@ export type Cli = {
   readonly terminal: Terminal
   /** Aborts at the first SIGINT or SIGTERM. */
   readonly signal: AbortSignal
+  readonly takeOver: Interrupts['takeOver']
   /** Where the environment points: a token, or the local socket. */
   remote(): Remote
   /** The local socket alone. */
@@ -20,16 +22,18 @@ export type Cli = {
   config(overrides?: Readonly<Record<string, string>>): Config
   /** Ends well enough to go on, but not with 0. */
   exitWith(code: ExitCode): void
+  /** Ends as the program ended that it ran. */
+  exitAs(code: number): void
 }
 
-export function createCli(process: NodeJS.Process, terminal: Terminal, signal: AbortSignal): Cli {
+export function createCli(process: NodeJS.Process, terminal: Terminal, interrupts: Interrupts): Cli {
   const { env } = process
   const cwd = process.cwd()
   return {
     env,
     cwd,
     terminal,
-    signal,
+    ...interrupts,
     remote() {
       const remote = remoteFrom(env, cwd)
       if (remote.place.by === 'socket' && remote.place.token === null && (env.HALLPASS_URL ?? '') !== '')
@@ -44,6 +48,9 @@ export function createCli(process: NodeJS.Process, terminal: Terminal, signal: A
       return read.value
     },
     exitWith(code) {
+      process.exitCode = code
+    },
+    exitAs(code) {
       process.exitCode = code
     },
   }
@@ -93,3 +100,12 @@ export function detailList(
 
 /** A path piece of the API. */
 export const piece = (text: string): string => encodeURIComponent(text)
+
+/** An RFC 3339 time; `2h` is that long ago. */
+export function instant(text: string): string {
+  const seconds = parseDurationSeconds(text)
+  const time = seconds === null ? Date.parse(text) : Date.now() - seconds * 1000
+  if (Number.isNaN(time))
+    throw new InvalidArgumentError('Write a time such as 2026-11-24T03:40:00Z, or how long ago: 2h.')
+  return new Date(time).toISOString()
+}

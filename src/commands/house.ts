@@ -1,9 +1,10 @@
 // `status`, `can`, `key`: how the house stands, what an agent can do and why, and the broker's own keys.
 
 import type { Command } from 'commander'
-import { type Cli, verb } from './command.ts'
-import { notYet } from './later.ts'
+import { type Cli, duration, instant, verb } from './command.ts'
+import { answerReceipt, awaitReceipt, SHORT_WAIT_SECONDS } from './receipts.ts'
 import { at, fields, indented, listOf, numberOf, objectOf, receiptLines, show, table, textOf } from './show.ts'
+import { Stop } from './stop.ts'
 
 export function addStatus(program: Command, cli: Cli): void {
   verb(program, 'status', 'say what is outstanding, waiting, overdue, locked and stale').action(async () => {
@@ -49,6 +50,11 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
   ]
 }
 
+const ABOUT_PAST = `
+--at answers from the versions that are kept of manifests in force, locks, agents and tools, by the broker's clock of
+then, and from what became of each grant since. It does not know whether the broker was running, and of what was last
+changed before versions were kept (0.1) it says so instead of guessing.`
+
 const EXIT_OF: Readonly<Record<string, 0 | 2 | 3>> = { yes: 0, 'may ask': 0, 'needs approval': 3, no: 2 }
 
 export function addCan(program: Command, cli: Cli): void {
@@ -57,11 +63,11 @@ export function addCan(program: Command, cli: Cli): void {
     'can <agent> <tool> <scope>',
     'yes or no, and why (exit 0: yes, or it need only ask; 3: an owner has to say yes; 2: no)',
   )
-    .option('--at <time>', 'at another time (not in this version yet)')
+    .option('--at <time>', 'as it was then: a time (RFC 3339), or how long ago: 2h', instant)
+    .addHelpText('after', ABOUT_PAST)
     .action(async (agent: string, tool: string, scope: string, options: { at?: string }) => {
-      if (options.at !== undefined) throw notYet('can --at')
       const answer = objectOf(
-        await cli.remote().call({ path: '/v1/can', query: { agent, tool, scope }, act: 'can.ask' }),
+        await cli.remote().call({ path: '/v1/can', query: { agent, tool, scope, at: options.at }, act: 'can.ask' }),
       )
       const said = textOf(answer.answer)
       cli.terminal.answer(answer, () => [
@@ -84,6 +90,22 @@ export function addCan(program: Command, cli: Cli): void {
     })
 }
 
+const ABOUT_COMPROMISED = `
+--compromised: the keys leave the key set at once, guards are told to deny them, agents open new sessions, and a new key
+signs from the same moment. Grants stay. A verifier that asks nobody goes on believing a withdrawn key until it fetches
+the key set again (5 minutes, unless it keeps keys longer than it is told): until then it is outstanding (exit 2).`
+
+async function withdraw(cli: Cli, named: { kid?: string; reason?: string }, wait: number): Promise<void> {
+  const remote = cli.remote()
+  const body = { compromised: true, ...named }
+  const done = objectOf(await remote.call({ path: '/v1/keys/rotate', body, act: 'key.rotate' }))
+  const receipt = await awaitReceipt(cli, remote, done.receipt, wait)
+  answerReceipt(cli, { ...done, receipt }, receipt, [
+    `Withdrawn: ${listOf(done.withdrawn).map(show).join(', ')}.`,
+    `${show(done.kid)} signs from ${show(done.signsFrom)}.`,
+  ])
+}
+
 export function addKey(key: Command, cli: Cli): void {
   verb(key, 'list', 'list the broker’s own keys').action(async () => {
     const keys = await cli.remote().all({ path: '/v1/keys', act: 'key.list' })
@@ -91,11 +113,24 @@ export function addKey(key: Command, cli: Cli): void {
   })
 
   verb(key, 'rotate', 'publish a new key, which signs once every cache has it')
-    .option('--compromised', 'withdraw the present one at once (not in this version yet)')
-    .action(async ({ compromised }: { compromised?: boolean }) => {
-      if (compromised === true)
-        throw notYet('key rotate --compromised', ['Meanwhile: `hallpass lock everything` kills every credential.'])
-      const rotated = await cli.remote().call({ path: '/v1/keys/rotate', body: {}, act: 'key.rotate' })
+    .option('--alg <alg>', 'ES256 or RS256', 'ES256')
+    .option('--compromised', 'withdraw the token keys at once, with every session and credential that they signed')
+    .option('--kid <kid>', 'with --compromised: this key alone')
+    .option('--reason <text>', 'with --compromised: why, for the record')
+    .option(
+      '--wait <duration>',
+      `with --compromised: how long to wait for confirmation; default ${SHORT_WAIT_SECONDS}s`,
+      duration,
+    )
+    .addHelpText('after', ABOUT_COMPROMISED)
+    .action(async (options: { alg: string; compromised?: boolean; kid?: string; reason?: string; wait?: number }) => {
+      const { compromised, kid, reason, wait } = options
+      if (compromised === true) return withdraw(cli, { kid, reason }, wait ?? SHORT_WAIT_SECONDS)
+      if (kid !== undefined || reason !== undefined || wait !== undefined)
+        throw new Stop(1, '--kid, --reason and --wait go with --compromised')
+      const rotated = await cli
+        .remote()
+        .call({ path: '/v1/keys/rotate', body: { alg: options.alg }, act: 'key.rotate' })
       cli.terminal.answer(rotated, () => [
         `Published ${at(rotated, 'kid')}; it signs from ${at(rotated, 'signsFrom')}.`,
       ])

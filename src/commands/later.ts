@@ -4,10 +4,6 @@ import type { Command } from 'commander'
 import { Stop } from './stop.ts'
 
 const LATER = [
-  ['run', 'run a command with a tool credential in its environment'],
-  ['login', 'keep a token for this user'],
-  ['whoami', 'say whose token is in use'],
-  ['logout', 'forget the kept token'],
   ['proxy', 'stand in front of a tool'],
   ['drill', 'mint, use and revoke, and print how long it took'],
   ['inspect', 'say what a found token is'],
@@ -25,8 +21,7 @@ const LATER_VERBS = [
   ['tool', ['list', 'check', 'snippet', 'reconcile']],
 ] as const
 
-export const notYet = (what: string, hints: readonly string[] = []): Stop =>
-  new Stop(1, `this version does not have \`hallpass ${what}\` yet`, hints)
+const notYet = (what: string): Stop => new Stop(1, `this version does not have \`hallpass ${what}\` yet`)
 
 export function addLater(program: Command): void {
   const add = (parent: Command, name: string, path: string, description: string) =>

@@ -12,15 +12,18 @@ import { addCan, addKey, addStatus } from './house.ts'
 import { addInit } from './init.ts'
 import { addLater } from './later.ts'
 import { addLock } from './lock.ts'
+import { addLogin } from './login.ts'
 import { addDecisions, addRequest } from './request.ts'
 import { addRevision } from './revision.ts'
+import { addRun } from './run.ts'
 import { addScopes } from './scopes.ts'
 import { addServe } from './serve.ts'
 import { addToken } from './token.ts'
 
 const ABOUT_ENVIRONMENT = `
-Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; without a token, the local socket in HALLPASS_DATA (./data), as the
-operator. An agent's commands (token, session token) use HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY.
+Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; then what login kept; then, without a token, the local socket in
+HALLPASS_DATA (./data), as the operator. An agent's commands (token, run, session token) use HALLPASS_URL,
+HALLPASS_AGENT and HALLPASS_AGENT_KEY.
 Exit codes: 0 ok, 1 usage or local fault, 2 refused, remote fault or something outstanding, 3 waiting for a person.`
 
 export function createProgram(cli: Cli): Command {
@@ -45,6 +48,7 @@ export function createProgram(cli: Cli): Command {
   addRequest(noun(program, 'request', 'what agents ask: list, show, watch'), cli)
   addDecisions(program, cli)
   addToken(program, cli)
+  addRun(program, cli)
 
   const session = noun(program, 'session', 'sessions of agents: list, revoke, token')
   addHolding(session, cli, 'session')
@@ -64,6 +68,7 @@ export function createProgram(cli: Cli): Command {
   addAdminToken(noun(program, 'admin', 'tokens for admins, auditors and publishers'), cli)
   addVerifierToken(noun(program, 'verifier', 'tokens for tools'), cli)
   addTokens(program, cli)
+  addLogin(program, cli)
   addKey(noun(program, 'key', 'the broker’s own keys: list, rotate'), cli)
 
   program.commandsGroup('In later versions:')

@@ -6,6 +6,7 @@ import { request as httpsRequest } from 'node:https'
 import { join, resolve } from 'node:path'
 import { isLoopbackHost } from '../config.ts'
 import { type Act, cellOf, MATRIX_ROWS, type MatrixRow } from '../core/matrix.ts'
+import { keptPathOf, readKept } from './kept-tokens.ts'
 import { listOf, objectOf, textOf } from './show.ts'
 import { Stop } from './stop.ts'
 
@@ -17,7 +18,8 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 type Env = Readonly<Record<string, string | undefined>>
 
 export type Place =
-  | { readonly by: 'url'; readonly url: URL; readonly token: string | null }
+  /** `kept`: the token is what login kept. */
+  | { readonly by: 'url'; readonly url: URL; readonly token: string | null; readonly kept?: true }
   | { readonly by: 'socket'; readonly path: string; readonly token: string | null }
 
 export type Call = {
@@ -52,8 +54,9 @@ export const operatorRemote = (env: Env, cwd: string): Remote =>
   remoteAt({ by: 'socket', path: socketPathOf(env, cwd), token: null })
 
 /**
- * Where the environment points. Without a token only the local socket knows who is calling; a token without a URL goes
- * to the local socket too, which nobody but the broker's own user can have made.
+ * Where the environment points; then what login kept, for HALLPASS_URL or else for the last broker. Without a token only
+ * the local socket knows who is calling; a token without a URL goes to the local socket too, which nobody but the
+ * broker's own user can have made.
  */
 export function remoteFrom(env: Env, cwd: string): Remote {
   const token = (env.HALLPASS_TOKEN ?? '').trim() || null
@@ -61,6 +64,15 @@ export function remoteFrom(env: Env, cwd: string): Remote {
   if (token !== null && url !== '') return remoteAt({ by: 'url', url: brokerUrl(url), token })
   const set = (name: string, value: unknown) => `${name}: ${value === null || value === '' ? 'not set' : 'set'}`
   const looked = [`${set('HALLPASS_URL', url)}, ${set('HALLPASS_TOKEN', token)} (both are needed)`]
+  if (token !== null) return remoteAt({ by: 'socket', path: socketPathOf(env, cwd), token }, looked)
+
+  const { current, tokens } = readKept(keptPathOf(env))
+  const origin = url === '' ? current : brokerUrl(url).origin
+  if (origin !== null && Object.hasOwn(tokens, origin))
+    return remoteAt({ by: 'url', url: brokerUrl(origin), token: tokens[origin]!, kept: true })
+  looked.push(
+    `${keptPathOf(env)}: ${origin === null ? 'no token' : `no token for ${origin}`} (hallpass login keeps one)`,
+  )
   return remoteAt({ by: 'socket', path: socketPathOf(env, cwd), token }, looked)
 }
 
@@ -184,7 +196,7 @@ function unreachable(error: Error, place: Place, looked: readonly string[]): Err
   return new Stop(1, 'no broker and no token to speak to one with. Looked at:', [
     ...looked,
     `${place.path} (HALLPASS_DATA): ${code === 'ECONNREFUSED' ? 'a broker was here, and is not running' : 'no broker is running here'}`,
-    'On the broker’s host: `hallpass serve`. Elsewhere: export HALLPASS_URL=… HALLPASS_TOKEN=…',
+    'On the broker’s host: `hallpass serve`. Elsewhere: export HALLPASS_URL=… HALLPASS_TOKEN=…, or `hallpass login`.',
   ])
 }
 
@@ -239,12 +251,19 @@ const MAKERS: Readonly<Partial<Record<MatrixRow, string>>> = {
   publisher: '`hallpass admin token --role publisher`',
 }
 
+function yours(place: Place): string {
+  if (place.token === null) return 'you came over the local socket, as the operator, because HALLPASS_TOKEN is not set.'
+  return place.by === 'url' && place.kept === true
+    ? 'the token that `hallpass login` kept is something else.'
+    : 'HALLPASS_TOKEN is something else.'
+}
+
 function whoMay(act: Act | undefined, place: Place): string[] {
   if (act === undefined) return []
   const rows = MATRIX_ROWS.filter((row) => cellOf(row, act) !== 'no')
   const makers = [...new Set(rows.flatMap((row) => MAKERS[row] ?? []))]
   return [
-    `This takes ${rows.map((row) => HOLDERS[row]).join(', or ')}; ${place.token === null ? 'you came over the local socket, as the operator, because HALLPASS_TOKEN is not set.' : 'HALLPASS_TOKEN is something else.'}`,
+    `This takes ${rows.map((row) => HOLDERS[row]).join(', or ')}; ${yours(place)}`,
     ...(makers.length === 0
       ? []
       : [

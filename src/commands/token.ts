@@ -1,34 +1,23 @@
 // `token TOOL`: an agent in a shell asks, waits for its owner if told to, and gets the credential alone on stdout.
 
 import type { Command } from 'commander'
-import { WAIT_SECONDS_MAX } from '../core/limits.ts'
-import { type AgentIdentity, agentIdentity } from './agent-identity.ts'
-import { type Cli, commaList, detailList, duration, piece, verb } from './command.ts'
-import { listOf, objectOf, show, textOf } from './show.ts'
-import { Stop } from './stop.ts'
-
-type Options = {
-  scope: readonly string[]
-  reason: string
-  detail?: Readonly<Record<string, readonly string[]>>
-  for?: number
-  wait?: number
-}
+import { agentIdentity } from './agent-identity.ts'
+import { type Cli, verb } from './command.ts'
+import { type Asked, obtainGrant, withAsking } from './obtain-grant.ts'
+import { objectOf, textOf } from './show.ts'
 
 export function addToken(program: Command, cli: Cli): void {
-  verb(
-    program,
-    'token <tool>',
-    'print a credential for a tool, asking first if need be (HALLPASS_AGENT, HALLPASS_AGENT_KEY)',
+  withAsking(
+    verb(
+      program,
+      'token <tool>',
+      'print a credential for a tool, asking first if need be (HALLPASS_AGENT, HALLPASS_AGENT_KEY)',
+    ),
   )
-    .requiredOption('--scope <scopes>', 'what it must allow; commas between several, or repeat it', commaList)
     .requiredOption('--reason <text>', 'why, for the owner: name the ticket or the alert')
-    .option('--detail <key=value>', 'narrow it, such as queue=incidents; may be repeated', detailList)
-    .option('--for <duration>', 'how long the approval should last; default: what the manifest says', duration)
-    .option('--wait <duration>', 'wait this long for an owner; default: exit 3 when one has to say yes', duration)
-    .action(async (tool: string, options: Options) => {
+    .action(async (tool: string, options: Asked) => {
       const identity = await agentIdentity(cli)
-      const grant = objectOf(await obtainGrant(cli, identity, tool, options))
+      const grant = await obtainGrant(cli, identity, tool, options)
       const issued = await identity.exchange(textOf(grant.id))
       const scopes = issued.scope.split(' ')
       const answer = {
@@ -41,64 +30,4 @@ export function addToken(program: Command, cli: Cli): void {
       }
       cli.terminal.answer(answer, () => [issued.token])
     })
-}
-
-/** The live grant, or a stop with 3 while an owner is still to decide. */
-async function obtainGrant(cli: Cli, identity: AgentIdentity, tool: string, options: Options): Promise<unknown> {
-  const api = await identity.api()
-  const asked = objectOf(
-    await api.call({
-      path: '/v1/requests',
-      body: {
-        tool,
-        scopes: options.scope,
-        reason: options.reason,
-        ...(options.detail === undefined ? {} : { details: options.detail }),
-        ...(options.for === undefined ? {} : { durationSeconds: options.for }),
-      },
-      act: 'request.make',
-    }),
-  )
-  if (asked.status === 'granted') return asked.grant
-  const request = objectOf(asked.request)
-  const id = textOf(request.id)
-  cli.terminal.note(`An owner has to say yes: ${listOf(request.owners).map(show).join(' or ')}`)
-  cli.terminal.note(`  words    ${show(request.words)}`)
-  cli.terminal.note(`  page     ${show(asked.approveUrl)}`)
-  cli.terminal.note(`  command  hallpass approve ${show(id)}`)
-  if (options.wait === undefined)
-    throw new Stop(3, 'waiting for an owner', ['Run the same command again once they said yes, or with --wait 10m.'])
-  return settled(cli, identity, id, options.wait)
-}
-
-/** Long polls until the owner decided or the time is over. */
-async function settled(cli: Cli, identity: AgentIdentity, id: string, waitSeconds: number): Promise<unknown> {
-  const until = performance.now() + waitSeconds * 1000
-  for (let left = waitSeconds; left > 0; left = (until - performance.now()) / 1000) {
-    const wait = Math.max(1, Math.min(WAIT_SECONDS_MAX, Math.ceil(left)))
-    const api = await identity.api()
-    const seen = objectOf(
-      await api.call({
-        path: `/v1/requests/${piece(id)}`,
-        query: { wait },
-        waitSeconds: wait,
-        act: 'request.see',
-        signal: cli.signal,
-      }),
-    )
-    const request = seen.request === undefined ? seen : objectOf(seen.request)
-    if (seen.status === 'granted' && seen.grant !== undefined) return seen.grant
-    if (request.status === 'approved') return { id: request.grantId }
-    if (request.status !== 'pending') {
-      const why = request.decidedReason === undefined ? '' : `: ${textOf(request.decidedReason)}`
-      throw new Stop(2, `the request was ${textOf(request.status)}${why}`, [], {
-        code: request.status === 'denied' ? 'approval_denied' : 'request_expired',
-        requestId: null,
-        manifestPatch: null,
-      })
-    }
-  }
-  throw new Stop(3, `no owner decided within the time: the request still waits`, [
-    'Run the same command again to go on waiting.',
-  ])
 }

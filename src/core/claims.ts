@@ -16,7 +16,12 @@ export const authorizationDetails = (
   Object.keys(details).length === 0 ? undefined : [{ type: DETAILS_TYPE, constraints: details }]
 
 /** A session token: for `/mcp`, the agent's own rows of `/v1`, and as the only `subject_token` of an exchange. */
-export const sessionClaims = (session: Session, jti: string, issuer: string, audience: string): Claims => ({
+export const sessionClaims = (
+  session: Omit<Session, 'signedBy'>,
+  jti: string,
+  issuer: string,
+  audience: string,
+): Claims => ({
   iss: issuer,
   sub: session.agent,
   client_id: session.agent,

@@ -81,6 +81,10 @@ export function judgeTool(world: World, name: string): Problem | null {
   return null
 }
 
+/** Whoever holds a key that was withdrawn could have signed the same (S19). */
+export const isWithdrawn = (installation: Installation | null, kid: string): boolean =>
+  installation?.withdrawn?.some((key) => key.kid === kid) ?? false
+
 export function judgeSession(world: Omit<World, 'access' | 'tool' | 'toolValue'>, session: Session): Problem | null {
   const refused = judgeAgent(world)
   if (refused !== null) return refused
@@ -90,6 +94,7 @@ export function judgeSession(world: Omit<World, 'access' | 'tool' | 'toolValue'>
   if (session.state === 'revoked') return revoked(`revoked by ${session.revocation}`)
   if (session.born.agent < agent!.epoch || session.born.installation < installation!.epoch)
     return revoked('opened before a lock or decommission')
+  if (isWithdrawn(installation, session.signedBy)) return revoked('its token was signed with a key that was withdrawn')
   if (!identity!.keys.some((key) => key.kid === session.key)) return revoked('its key left the manifest')
   if (now >= session.expiresAt)
     return problem('unauthenticated', 'This session has expired.', { hint: 'Open a new session with your key.' })
@@ -196,6 +201,7 @@ export function judgeCredential(
   const { agent, tool, toolValue, installation, now } = world
   const dead = (detail: string) => err(problem('grant_revoked', 'This credential is no longer valid.', { detail }))
   if (credential.state === 'revoked') return dead(`revoked by ${credential.revocation}`)
+  if (isWithdrawn(installation, credential.kid)) return dead('signed with a key that was withdrawn')
   const { born } = credential
   if (
     born.agent < agent!.epoch ||

@@ -23,7 +23,6 @@ const LATER_FIELDS: ReadonlySet<string> = new Set([
 const LATER_VALUES: Readonly<Record<string, readonly string[]>> = {
   approval: ['passkey', 'two-person'],
   delivery: ['proxy'],
-  alg: ['RS256'],
   type: ['redmine', 'rt', 'influxdb', 'http'],
 }
 

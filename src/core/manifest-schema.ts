@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { DURATION } from './duration.ts'
 import { LEEWAY_SECONDS_MAX, LIFETIME } from './limits.ts'
 import type { ManifestKind } from './manifest.ts'
-import { RISKS, VERIFIED_BY } from './manifest.ts'
+import { RISKS, TOKEN_ALGS, VERIFIED_BY } from './manifest.ts'
 
 export const API_VERSION = 'hallpass/v1'
 export const MANIFEST_KINDS = ['Agent', 'Tool', 'Role', 'Team'] as const satisfies readonly ManifestKind[]
@@ -169,7 +169,7 @@ const toolSchema = z.strictObject({
       .describe('What its scopes can be narrowed by'),
     token: z
       .strictObject({
-        alg: z.enum(['ES256']).default('ES256').describe('How its tokens are signed'),
+        alg: z.enum(TOKEN_ALGS).default('ES256').describe('How its tokens are signed'),
         maxTtl: duration.default('10m').describe('The longest life of its tokens, at most 1h'),
         verifiedBy: z
           .enum(VERIFIED_BY)

@@ -16,7 +16,9 @@ export type Risk = (typeof RISKS)[number]
 export const VERIFIED_BY = ['asks', 'guard', 'alone'] as const
 export type VerifiedBy = (typeof VERIFIED_BY)[number]
 
-export type TokenAlg = 'ES256' | 'RS256'
+/** How a token, or an agent's assertion, can be signed (RFC 7518 sections 3.3 and 3.4). */
+export const TOKEN_ALGS = ['ES256', 'RS256'] as const
+export type TokenAlg = (typeof TOKEN_ALGS)[number]
 
 /** RFC 9396 constraints within a scope: keys AND, values OR; an absent key is unrestricted. Values sorted, unique. */
 export type Details = Readonly<Record<string, readonly string[]>>

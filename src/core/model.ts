@@ -1,7 +1,7 @@
 // What the store holds: one row type a noun. Rows say what happened; whether something is alive is judged at each
 // use from all of them (judge.ts) and never written into one row (STORE rule 4).
 
-import type { ApprovalLevel, Delivery, Details, VerifiedBy } from './manifest.ts'
+import type { ApprovalLevel, Delivery, Details, TokenAlg, VerifiedBy } from './manifest.ts'
 import type { SliceValue } from './slice.ts'
 
 /** Milliseconds since the Unix epoch. */
@@ -28,6 +28,8 @@ export type Installation = Lockable & {
   readonly initializedAt: Instant | null
   /** Digest of the manifest set last applied. */
   readonly revision: string | null
+  /** Our own keys that were withdrawn (S19): what they signed is dead. Absent: none. */
+  readonly withdrawn?: readonly { readonly kid: string; readonly at: Instant }[]
 }
 
 export type AgentState = 'active' | 'decommissioning' | 'decommissioned'
@@ -125,6 +127,8 @@ export type Session = {
   readonly agent: string
   /** RFC 7638 thumbprint of the identity key that opened it. */
   readonly key: string
+  /** Our key that its token is signed with. */
+  readonly signedBy: string
   readonly openedAt: Instant
   readonly expiresAt: Instant
   readonly state: SessionState
@@ -316,7 +320,7 @@ export type SigningKey = {
   /** RFC 7638 thumbprint. */
   readonly id: string
   readonly use: 'tokens' | 'audit'
-  readonly alg: 'ES256' | 'Ed25519'
+  readonly alg: TokenAlg | 'Ed25519'
   readonly publicJwk: Readonly<Record<string, string>>
   /** AES-256-GCM under the KEK, bound to this row's id and use (S19); base64. */
   readonly sealed: string
@@ -325,6 +329,22 @@ export type SigningKey = {
   /** Set when a newer key took over: no token of it lives past this. */
   readonly retiresAt: Instant | null
   readonly state: KeyState
+}
+
+/** What decides what an agent may do, kept as it was (see actions/history.ts). */
+export const PAST_KINDS = ['installation', 'agent', 'tool', 'person', 'slice'] as const
+export type PastKind = (typeof PAST_KINDS)[number]
+
+/** One version of a row that is written over; never itself written over. */
+export type Past = {
+  /** Sorts by `at`. */
+  readonly id: string
+  /** The key of the row. */
+  readonly of: string
+  readonly at: Instant
+  /** There was no such row before. */
+  readonly isFirst: boolean
+  readonly kept: { [K in PastKind]: { readonly kind: K; readonly row: Rows[K] } }[PastKind]
 }
 
 export type Rows = {
@@ -343,6 +363,7 @@ export type Rows = {
   revocation: Revocation
   bearer: Bearer
   key: SigningKey
+  past: Past
 }
 
 export type Kind = keyof Rows

@@ -1,10 +1,10 @@
-// Agents' public keys from PEM or JWK text. Only EC P-256 (ES256, RFC 7518 section 3.4) in this version. Never echoes
+// Agents' public keys from PEM or JWK text: EC P-256 (ES256, RFC 7518 section 3.4) or RSA (RS256, section 3.3). Never echoes
 // key material, and never accepts a private key even where the public half could be derived from it.
 
 import type { JsonWebKey, KeyObject } from 'node:crypto'
 import { createPublicKey, hash } from 'node:crypto'
 import type { IdentityKey } from './manifest.ts'
-import { notYet, printable } from './manifest-faults.ts'
+import { printable } from './manifest-faults.ts'
 import type { Result } from './result.ts'
 import { err, ok } from './result.ts'
 
@@ -13,7 +13,9 @@ const MAX_KEYS = 16
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k', 'priv']
 const PRIVATE_ADVICE =
   'a manifest names public keys alone; take it out, and make the agent a new key, for this one has been seen'
-const WANTED = 'this version reads EC P-256 (ES256) alone'
+const WANTED = 'use an EC P-256 key (ES256) or an RSA key (RS256)'
+/** RFC 7518 section 3.3 asks for 2048 at least; more than 4096 makes every check dear. */
+const RSA_BITS = { min: 2048, max: 4096 }
 
 /** RFC 7638 thumbprint of an EC key: base64url SHA-256 over its required members in order. */
 const thumbprint = (jwk: { crv: string; kty: string; x: string; y: string }): string =>
@@ -21,7 +23,8 @@ const thumbprint = (jwk: { crv: string; kty: string; x: string; y: string }): st
 
 const fromKeyObject = (key: KeyObject): Result<IdentityKey, string> => {
   const { asymmetricKeyType: type } = key
-  if (type === 'rsa' || type === 'rsa-pss') return err(`${notYet('RS256 (RSA keys)')}: use an EC P-256 key (ES256)`)
+  if (type === 'rsa') return fromRsa(key)
+  if (type === 'rsa-pss') return err(`it is an RSA-PSS key, which RS256 is not: ${WANTED}`)
   if (type !== 'ec') return err(`it is ${printable(String(type))}: ${WANTED}`)
   const curve = key.asymmetricKeyDetails?.namedCurve
   if (curve !== 'prime256v1') return err(`its curve is ${printable(curve ?? 'written out by parameters')}: ${WANTED}`)
@@ -29,6 +32,21 @@ const fromKeyObject = (key: KeyObject): Result<IdentityKey, string> => {
   if (kty !== 'EC' || crv !== 'P-256' || x === undefined || y === undefined) return err(WANTED)
   const jwk = { kty, crv, x, y }
   return ok({ kid: thumbprint(jwk), alg: 'ES256', jwk })
+}
+
+/** The public exponent is odd and above 2^16 (FIPS 186-5 section A.1.1): with 1 or 3 signatures can be made up. */
+const fromRsa = (key: KeyObject): Result<IdentityKey, string> => {
+  const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {}
+  if (modulusLength < RSA_BITS.min)
+    return err(`its ${modulusLength} bits are too few: an RSA key needs ${RSA_BITS.min} at least`)
+  if (modulusLength > RSA_BITS.max) return err(`its ${modulusLength} bits are too many: at most ${RSA_BITS.max}`)
+  if (publicExponent <= 0xffffn || publicExponent % 2n === 0n || publicExponent >= 1n << 256n)
+    return err('its public exponent is weak: use 65537')
+  const { n, e } = key.export({ format: 'jwk' })
+  if (n === undefined || e === undefined || (Buffer.from(n, 'base64url').at(-1) ?? 0) % 2 === 0)
+    return err('its modulus is no product of two primes')
+  const jwk = { kty: 'RSA', n, e }
+  return ok({ kid: hash('sha256', JSON.stringify({ e, kty: 'RSA', n }), 'base64url'), alg: 'RS256', jwk })
 }
 
 const parsed = (read: () => KeyObject): Result<IdentityKey, string> => {
@@ -47,16 +65,20 @@ export const identityKeyFromJwk = (jwk: unknown): Result<IdentityKey, string> =>
   const member = (name: string): unknown => (Object.hasOwn(jwk, name) ? Reflect.get(jwk, name) : undefined)
   const kty = member('kty')
   if (PRIVATE_MEMBERS.some((name) => member(name) !== undefined)) return err(`it is a private key: ${PRIVATE_ADVICE}`)
-  if (kty === 'RSA') return err(`${notYet('RS256 (RSA keys)')}: use an EC P-256 key (ES256)`)
-  if (kty !== 'EC') return err(`its kty is not EC: ${WANTED}`)
-  if (member('crv') !== 'P-256') return err(`its crv is not P-256: ${WANTED}`)
-  const alg = member('alg')
-  if (alg !== undefined && alg !== 'ES256') return err(`its alg is not ES256: ${WANTED}`)
+  if (kty !== 'EC' && kty !== 'RSA') return err(`its kty is neither EC nor RSA: ${WANTED}`)
+  if (kty === 'EC' && member('crv') !== 'P-256') return err(`its crv is not P-256: ${WANTED}`)
+  const [alg, wanted] = [member('alg'), kty === 'EC' ? 'ES256' : 'RS256']
+  if (alg !== undefined && alg !== wanted) return err(`its alg is not ${wanted}: ${WANTED}`)
   const use = member('use')
   if (use !== undefined && use !== 'sig') return err('its use is not sig: an agent signs with it')
   const operations = member('key_ops')
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     return err('its key_ops do not include verify: an agent signs with it')
+  }
+  if (kty === 'RSA') {
+    const [n, e] = [member('n'), member('e')]
+    if (!isBase64url(n, MAX_KEY_CHARACTERS) || !isBase64url(e, 44)) return err('its n and e are not in base64url')
+    return parsed(() => createPublicKey({ key: { kty: 'RSA', n, e }, format: 'jwk' }))
   }
   const [x, y] = [member('x'), member('y')]
   const isCoordinate = (value: unknown): value is string => typeof value === 'string' && /^[\w-]{43}$/.test(value)
@@ -64,6 +86,9 @@ export const identityKeyFromJwk = (jwk: unknown): Result<IdentityKey, string> =>
   const point: JsonWebKey = { kty: 'EC', crv: 'P-256', x, y }
   return parsed(() => createPublicKey({ key: point, format: 'jwk' }))
 }
+
+const isBase64url = (value: unknown, most: number): value is string =>
+  typeof value === 'string' && value.length <= most && /^[\w-]+$/.test(value)
 
 const identityKeysFromJson = (text: string): Result<IdentityKey[], string> => {
   let json: unknown
@@ -91,7 +116,9 @@ export const identityKeysFromFile = (text: string): Result<IdentityKey[], string
   const trimmed = text.trim()
   if (trimmed.startsWith('{')) return identityKeysFromJson(trimmed)
   if (/-----BEGIN RSA PUBLIC KEY/.test(trimmed))
-    return err(`${notYet('RS256 (RSA keys)')}: use an EC P-256 key (ES256)`)
+    return err(
+      'it is in PKCS#1: write it as -----BEGIN PUBLIC KEY-----, which openssl rsa -RSAPublicKey_in -pubout prints',
+    )
   if (/-----BEGIN (TRUSTED |X509 )?CERTIFICATE/.test(trimmed)) {
     return err('it is a certificate: write its public key, which openssl x509 -noout -pubkey prints')
   }

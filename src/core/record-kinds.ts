@@ -202,12 +202,32 @@ export const RECORD_KINDS = {
     'A key signs from here on; the one before it only verifies.',
     z.strictObject({ kid: word, alg: word, use: keyUse, replaces: word.nullable() }),
   ),
-  'key.retired': kind('A key verifies nothing any more.', z.strictObject({ kid: word, use: keyUse, because })),
+  'key.retired': kind(
+    'A key verifies nothing any more.',
+    z.strictObject({ kid: word, use: keyUse, because, reason: freeText.optional() }),
+  ),
   'clock.reset': kind(
     "The highest time seen was lowered to this record's; all sessions and credentials ended, grants too where one was made later than that (S18).",
     z.strictObject({ highest: time, grantsToo: z.boolean() }),
   ),
-  'audit.exported': kind('Records left the house.', z.strictObject({ from: count, records: count })),
+  'audit.exported': kind(
+    'Records left the house: of the log of `records`, all of them or those that `filter` names.',
+    z.strictObject({
+      from: count,
+      records: count,
+      filter: z
+        .strictObject({
+          agent: id.optional(),
+          tool: id.optional(),
+          owner: person.optional(),
+          jti: id.optional(),
+          kind: word.optional(),
+          since: time.optional(),
+          until: time.optional(),
+        })
+        .optional(),
+    }),
+  ),
   'server.started': kind(
     'A broker started on this store.',
     z.strictObject({ version: word, node: word, records: count }),

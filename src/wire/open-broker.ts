@@ -2,8 +2,8 @@
 // the store is held exclusively by whoever has it open.
 
 import { createExpiryWatch } from '../actions/expiry-watch.ts'
-import type { Deps, Guards, Log, Notifier, Store } from '../actions/ports.ts'
-import { ensureKeys, type Keys } from '../actions/rotate-keys.ts'
+import type { Deps, Guards, Keys, Log, Notifier, Store } from '../actions/ports.ts'
+import { ensureKeys } from '../actions/rotate-keys.ts'
 import { createKeys } from '../adapters/keys/create-keys.ts'
 import { loadKek } from '../adapters/keys/kek.ts'
 import { createSigner, type KeyRing } from '../adapters/keys/signer.ts'
@@ -72,6 +72,7 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
   const deps: Deps = {
     store,
     signer,
+    keys,
     clock: systemClock,
     ids,
     guards: connections.guards({ store, clock: systemClock }),

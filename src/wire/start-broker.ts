@@ -9,10 +9,10 @@ import { createTokenVerifier } from '../actions/authenticate-session.ts'
 import type { Edge } from '../actions/edge.ts'
 import { createToolsetReader } from '../actions/list-access.ts'
 import { createRefusals } from '../actions/note-refusals.ts'
-import type { Guards, Log } from '../actions/ports.ts'
+import type { Deps, Guards, Log } from '../actions/ports.ts'
 import { createRateLimiter } from '../actions/rate-limit.ts'
 import { reconcileTargets } from '../actions/reconcile-targets.ts'
-import { tendKeys } from '../actions/rotate-keys.ts'
+import { ensureKeys, tendKeys } from '../actions/rotate-keys.ts'
 import { recordOf, transact } from '../actions/transact.ts'
 import { createConsoleApp } from '../adapters/console/console-app.ts'
 import { createApiApp } from '../adapters/http/api-app.ts'
@@ -40,6 +40,12 @@ export type Running = {
   }
   readonly broker: Broker
   close(): Promise<void>
+}
+
+/** Moves keys along, and makes those that a tool has come to want before anybody needs them. */
+async function lookAfterKeys(deps: Deps): Promise<void> {
+  await tendKeys(deps)
+  await ensureKeys(deps, deps.keys)
 }
 
 /** The error is a sentence for whoever starts it. */
@@ -111,7 +117,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   const shouted = new Set<string>()
   const rounds = startRounds(log, [
     { name: 'reconcile', everyMs: 250, run: () => reconcileTargets(deps, shouted) },
-    { name: 'keys', everyMs: 30_000, run: () => tendKeys(deps) },
+    { name: 'keys', everyMs: 30_000, run: () => lookAfterKeys(deps) },
     { name: 'refusals', everyMs: 10_000, run: () => edge.refusals.flush() },
   ])
   await recordStart(broker)

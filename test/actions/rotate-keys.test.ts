@@ -1,8 +1,8 @@
 import { createSecretKey, randomBytes } from 'node:crypto'
-import { createLocalJWKSet, jwtVerify } from 'jose'
+import { createLocalJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import type { Caller } from '../../src/actions/ports.ts'
-import { ensureKeys, rotateKeys, tendKeys } from '../../src/actions/rotate-keys.ts'
+import { ensureKey, ensureKeys, rotateKeys, tendKeys } from '../../src/actions/rotate-keys.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { createSigner, type KeyRing } from '../../src/adapters/keys/signer.ts'
 import { KEYS, LIFETIME } from '../../src/core/limits.ts'
@@ -186,15 +186,35 @@ test('each step of a key is on the trail, with who took it (P1)', async () => {
   expect(await trail()).toHaveLength(size)
 })
 
-test('what a later version brings is said plainly (P8)', async () => {
+test('each algorithm has a key of its own, made once when it is first needed and rotated by itself (S19)', async () => {
   unwrap(await ensureKeys(disk, keys))
-  for (const input of [{ compromised: true }, { alg: 'RS256' }]) {
-    expect(await rotateKeys(disk, keys, operator, input)).toMatchObject({
-      ok: false,
-      error: { code: 'invalid_request', message: expect.stringContaining('This version does not have') },
-    })
-  }
-  expect(await tokenKeys()).toHaveLength(1)
+  const ring = await openRing()
+  const refused = { ok: false, error: { code: 'invalid_request' } }
+  expect(await rotateKeys(disk, keys, operator, { alg: 'RS256' })).toMatchObject(refused)
+  expect(await rotateKeys(disk, keys, operator, { alg: 'HS256' })).toMatchObject(refused)
+  const made = await Promise.all([ensureKey(disk, keys, 'tokens', 'RS256'), ensureKey(disk, keys, 'tokens', 'RS256')])
+  expect(made.every(({ ok }) => ok)).toBe(true)
+  await ring.refresh()
+  expect(ring.jwks().keys.map(({ alg, kty }) => [alg, kty])).toEqual([
+    ['ES256', 'EC'],
+    ['RS256', 'RSA'],
+  ])
+  const es256 = ring.signingKid()
+  const { kid } = unwrap(await rotateKeys(disk, keys, operator, { alg: 'RS256' }))
+  unwrap(await rotateKeys(disk, keys, operator))
+  disk.clock.advance(KEYS.publication)
+  unwrap(await tendKeys(disk))
+  await ring.refresh()
+  expect((await tokenKeys()).map(({ alg, state }) => `${alg} ${state}`).toSorted()).toEqual([
+    'ES256 retiring',
+    'ES256 signing',
+    'RS256 retiring',
+    'RS256 signing',
+  ])
+  expect(ring.signingKid()).not.toBe(es256)
+  const { token } = await ring.signToken({ iss: issuer, sub: 'bot', aud: 'x', iat: 1, exp: 9e9, jti: '1' }, 'RS256')
+  expect(decodeProtectedHeader(token)).toEqual({ alg: 'RS256', typ: 'at+jwt', kid })
+  await ring.close()
 })
 
 const others: Caller[] = [

@@ -4,10 +4,11 @@ import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { canonicalJson } from '../../src/core/canonical.ts'
 import { encodeVerifierKey, signCheckpoint } from '../../src/core/checkpoint.ts'
-import { rootOf } from '../../src/core/merkle.ts'
+import { inclusionProof, leafHash, nodesOver, rootOf } from '../../src/core/merkle.ts'
 import { rfc3339, seal } from '../../src/core/record.ts'
-import { checkpointLine, exportLine } from '../../src/core/verify-export.ts'
+import { checkpointLine, exportLine, partLine, provedLine } from '../../src/core/verify-export.ts'
 import { hallpass, temporaryFolder } from './launcher.ts'
 
 const RECORDS = 1234
@@ -80,4 +81,20 @@ test('another key is no proof (exit 2), and no key is a local fault (exit 1)', a
   ])
   expect(wrong).toMatchObject({ code: 2, stdout: '' })
   expect(none).toMatchObject({ code: 1, stdout: '' })
+})
+
+test('a part says how many of how many, and what it is that was proved (exit 0)', async () => {
+  const leaves = lines.slice(0, -1).map((line) => leafHash(Buffer.from(canonicalJson(JSON.parse(line).record))))
+  const nodes = nodesOver(leaves)
+  const part = [7, 700, 1233].map((i) => {
+    const { record, opened } = JSON.parse(lines[i]!)
+    return provedLine(i, Buffer.from(canonicalJson(record)), opened, inclusionProof(nodes, i, RECORDS))
+  })
+  const whole = [partLine({ size: RECORDS, root: rootOf(leaves) }), ...part, lines.at(-1)!]
+  expect(await verify(whole)).toEqual({
+    code: 0,
+    stderr: '',
+    stdout: `OK 3 of 1,234 records, each proved in the log of root ${root.slice(0, 4)}…, signed 03:40:02Z\n`,
+  })
+  expect(await verify(whole.with(2, whole[1]!))).toMatchObject({ code: 2, stdout: '' })
 })

@@ -19,12 +19,17 @@ export const temporaryFolder = (): { readonly path: string; remove(): void } => 
 }
 
 /** Without a terminal, and without any HALLPASS_ variable but those given. */
-export function start(cwd: string, args: readonly string[], env: Env = {}): ChildProcess {
+export function start(
+  cwd: string,
+  args: readonly string[],
+  env: Env = {},
+  stdin: 'ignore' | 'pipe' = 'ignore',
+): ChildProcess {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('HALLPASS_')))
   return spawn(process.execPath, [LAUNCHER, ...args], {
     cwd,
     env: { ...clean, XDG_CONFIG_HOME: join(cwd, 'config'), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [stdin, 'pipe', 'pipe'],
   })
 }
 

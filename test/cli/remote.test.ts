@@ -6,6 +6,7 @@ import { brokerUrl, remoteAt, remoteFrom } from '../../src/commands/remote.ts'
 import { Stop } from '../../src/commands/stop.ts'
 
 const TOKEN = 'hp_owner_not-a-real-one'
+const NOTHING_KEPT = { XDG_CONFIG_HOME: '/nowhere' }
 const servers: Server[] = []
 afterEach(() => Promise.all(servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)))))
 
@@ -34,8 +35,10 @@ describe('where it goes', () => {
 
   test('without a token it is the operator on the local socket, wherever the URL points', () => {
     const place = { by: 'socket', path: '/srv/hallpass/run/hallpass.sock', token: null }
-    expect(remoteFrom({ HALLPASS_DATA: '/srv/hallpass' }, '/').place).toEqual(place)
-    expect(remoteFrom({ HALLPASS_DATA: '/srv/hallpass', HALLPASS_URL: 'https://a.example' }, '/').place).toEqual(place)
+    expect(remoteFrom({ ...NOTHING_KEPT, HALLPASS_DATA: '/srv/hallpass' }, '/').place).toEqual(place)
+    expect(
+      remoteFrom({ ...NOTHING_KEPT, HALLPASS_DATA: '/srv/hallpass', HALLPASS_URL: 'https://a.example' }, '/').place,
+    ).toEqual(place)
   })
 
   test('a token without a URL goes to the local socket alone', () => {

@@ -73,6 +73,7 @@ export const session = (id: string, fields: Partial<Session> = {}): Row => ({
     id,
     agent: 'triage-bot',
     key: 'thumbprint',
+    signedBy: 'kid',
     openedAt: START,
     expiresAt: START + 3_600_000,
     state: 'open',

@@ -15,6 +15,7 @@ import {
   parseManifests,
   SCHEMA_FIELDS,
 } from '../../src/core/manifest-parse.ts'
+import { identityKeyFromJwk } from '../../src/core/public-key.ts'
 
 const scopes = fileURLToPath(new URL('../../scopes', import.meta.url))
 const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
@@ -171,6 +172,44 @@ describe('keys', () => {
     ).toEqual(expected)
     const inline = { keys: [{ ...jwk, kid: 'mine', ext: true, key_ops: ['verify'], alg: 'ES256' }] }
     expect(withIdentity(`jwks: ${JSON.stringify(inline)}`)).toEqual(expected)
+  })
+
+  test('an RSA key of 2048 to 4096 bits is an RS256 key, from PEM and from a JWK (RFC 7518 section 3.3)', async () => {
+    for (const modulusLength of [2048, 4096]) {
+      const rsa = generateKeyPairSync('rsa', { modulusLength }).publicKey
+      const key = rsa.export({ format: 'jwk' })
+      const expected = [{ kid: await calculateJwkThumbprint(key), alg: 'RS256', jwk: key }]
+      const files = { 'x/k.pem': rsa.export({ format: 'pem', type: 'spki' }).toString() }
+      expect(withIdentity('publicKeyFile: k.pem', files)).toEqual(expected)
+      expect(withIdentity(`jwks: ${JSON.stringify({ keys: [{ ...key, alg: 'RS256', use: 'sig' }] })}`)).toEqual(
+        expected,
+      )
+    }
+  })
+
+  test.each([
+    ['too large', { modulusLength: 4224 }, 'too many'],
+    ['too small', { modulusLength: 2040 }, 'too few'],
+    ['of exponent 3', { modulusLength: 2048, publicExponent: 3 }, 'exponent is weak'],
+  ])('an RSA key %s is refused', (_, options, says) => {
+    const rsa = generateKeyPairSync('rsa', options).publicKey
+    expect(identityKeyFromJwk(rsa.export({ format: 'jwk' }))).toMatchObject({
+      ok: false,
+      error: expect.stringContaining(says),
+    })
+  })
+
+  test.each([
+    { kty: 'RSA', n: 'AA', e: 'AQAB' },
+    { kty: 'RSA', n: 'A'.repeat(5000), e: 'AQAB' },
+    { kty: 'RSA', n: '', e: '' },
+    { kty: 'RSA', e: 'AQAB' },
+    { kty: 'RSA', n: `${'_'.repeat(341)}8`, e: 'AQ' },
+    { kty: 'RSA', n: `${'_'.repeat(341)}g`, e: 'AQAB' },
+    { kty: 'RSA', n: `${'_'.repeat(342)}`, e: 'AQAB', alg: 'PS256' },
+    { kty: 'RSA', n: `${'_'.repeat(342)}`, e: 'AQAB', alg: 'ES256' },
+  ])('what is no RSA key for RS256 is refused: %o', (jwk) => {
+    expect(identityKeyFromJwk(jwk).ok).toBe(false)
   })
 
   test('an agent without a key is a warning, and two with one key are', () => {

@@ -2,9 +2,16 @@ import { generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { encodeVerifierKey, parseVerifierKey, signCheckpoint, type VerifierKey } from '../../src/core/checkpoint.ts'
-import { leafHash, rootOf } from '../../src/core/merkle.ts'
+import { inclusionProof, leafHash, nodesOver, rootOf } from '../../src/core/merkle.ts'
 import { personal, rfc3339, seal } from '../../src/core/record.ts'
-import { checkpointLine, exportLine, exportLines, verifyExport } from '../../src/core/verify-export.ts'
+import {
+  checkpointLine,
+  exportLine,
+  exportLines,
+  partLine,
+  provedLine,
+  verifyExport,
+} from '../../src/core/verify-export.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
 const name = 'hallpass.example.com/audit'
@@ -190,5 +197,95 @@ describe('an export that is not', () => {
     const result = await verifyExport(exportLines(endless()), key)
     expect(result).toMatchObject({ ok: false, error: { line: 1 } })
     expect(served).toBeLessThan(8)
+  })
+})
+
+describe('a part of the log', () => {
+  const leaves = sealed.map(({ leaf }) => leaf)
+  const root = rootOf(leaves)
+  const first = partLine({ size: 9, root })
+  const proved = (i: number, at = i) =>
+    provedLine(at, sealed[i]!.bytes, sealed[i]!.opened, inclusionProof(nodesOver(leaves), i, 9))
+  const chosen = [1, 4, 5, 8]
+  const part = [first, ...chosen.map((i) => proved(i)), last]
+  const partFile = Buffer.from(part.map((line) => `${line}\n`).join(''))
+
+  test('verifies, and says how many of how many', async () => {
+    const hex = Buffer.from(root).toString('hex')
+    const value = { records: 4, of: 9, root: hex, signedAt: '2026-03-04T03:40:02.000Z', origin: name }
+    expect(await verifyExport(part, key)).toEqual({ ok: true, value })
+    expect(await verifyFile(partFile)).toEqual({ ok: true, value })
+    expect(await verifyExport([first, last], key)).toMatchObject({ ok: true, value: { records: 0, of: 9 } })
+    const whole = [first, ...sealed.map((_, i) => proved(i)), last]
+    expect(await verifyExport(whole, key)).toMatchObject({ ok: true, value: { records: 9, of: 9 } })
+    const erased = provedLine(4, sealed[4]!.bytes, {}, inclusionProof(nodesOver(leaves), 4, 9))
+    expect((await verifyExport([first, erased, last], key)).ok).toBe(true)
+  })
+
+  test('any byte changed, dropped or added is found', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(partFile.length - 2), fc.nat(255), async (at, byte) => {
+        fc.pre(partFile[at] !== byte)
+        const altered = Buffer.from(partFile)
+        altered[at] = byte
+        expect((await verifyFile(altered)).ok).toBe(false)
+        expect(
+          (await verifyFile(Buffer.concat([partFile.subarray(0, at), Buffer.of(byte), partFile.subarray(at)]))).ok,
+        ).toBe(false)
+        expect((await verifyFile(Buffer.concat([partFile.subarray(0, at), partFile.subarray(at + 1)]))).ok).toBe(false)
+        expect((await verifyFile(partFile.subarray(0, at))).ok).toBe(false)
+      }),
+      { numRuns: 400 },
+    )
+  })
+
+  test('a record doubled, moved, under another index, with the proof of another or of no record is found', async () => {
+    const edits = fc.constantFrom<(lines: string[], i: number, j: number) => string[]>(
+      (lines, i) => lines.toSpliced(i, 0, lines[i]!),
+      (lines, i, j) => lines.with(i, lines[j]!).with(j, lines[i]!),
+      (lines, i, j) => lines.with(i, proved(chosen[i - 1]!, chosen[j - 1]!)),
+      (lines, i, j) => lines.with(i, lines[i]!.replace(/"proof".*/, /"proof".*/.exec(lines[j]!)![0])),
+      (lines, i) => lines.with(i, lines[i]!.replace(/,"proof".*/, '}')),
+      (lines, i) => lines.with(i, lines[i]!.replace(/"proof".*/, '"proof":[]}')),
+      (lines, i) => lines.with(i, lines[i]!.replace('triage-bot', 'hostile-bot')),
+      (lines, i) => lines.with(i, records[chosen[i - 1]!]!),
+      (lines, i) => lines.slice(0, i),
+      (lines) => lines.slice(1),
+    )
+    const at = fc.integer({ min: 1, max: 4 })
+    await fc.assert(
+      fc.asyncProperty(edits, at, at, async (edit, i, j) => {
+        fc.pre(i !== j)
+        expect((await verifyExport(edit([...part], i, j), key)).ok).toBe(false)
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  test('a record of another log is refused under its own proof: the tree is the one that the checkpoint signs', async () => {
+    const other = sealed.map(({ leaf }, i) => (i === 4 ? leafHash(Buffer.from('x')) : leaf))
+    const foreign = [
+      partLine({ size: 9, root: rootOf(other) }),
+      provedLine(1, sealed[1]!.bytes, sealed[1]!.opened, inclusionProof(nodesOver(other), 1, 9)),
+      last,
+    ]
+    expect(await fault(foreign)).toMatch(/^3: the root is not the signed one/)
+    expect(await fault([partLine({ size: 8, root: rootOf(leaves.slice(0, 8)) }), last])).toMatch(
+      /^2: the checkpoint signs 9/,
+    )
+  })
+
+  test.each([
+    ['a whole log after the line that names the tree', [first, ...records, last]],
+    ['the line that names the tree, twice', [first, first, last]],
+    ['it in the middle', [...records.slice(0, 3), first, last]],
+    ['a member too many', [first.replace('"size"', '"more":1,"size"'), last]],
+    ['another spelling of the root', [first.replace('="}}', '"}}'), last]],
+    ['a size that is no number', [first.replace('9', '"9"'), last]],
+    ['no tree', ['{"part":null}', last]],
+    ['proofs without end', [first, `${records[1]!.slice(0, -1)},"proof":[${Array(100).fill('""').join()}]}`, last]],
+    ['a proof that is no list', [first, `${records[1]!.slice(0, -1)},"proof":7}`, last]],
+  ])('%s is refused', async (_, changed) => {
+    expect(await fault(changed)).not.toBe('nothing')
   })
 })

@@ -71,6 +71,7 @@ export const session = (over: Partial<Session> = {}): Session => ({
   id: 'ses_1',
   agent: 'triage-bot',
   key: 'key-1',
+  signedBy: 'kid-1',
   openedAt: NOW - 60_000,
   expiresAt: NOW + 3_000_000,
   state: 'open',

@@ -180,9 +180,50 @@ test('an export carries its checkpoint, verifies with the key alone, and is on t
     ),
   ).toBe(true)
   expect((await server.call('GET', '/v1/audit/proof?index=9999999', auditor)).status).toBe(400)
-  expect((await server.call('GET', '/v1/audit/export?agent=bot', auditor)).text).toContain(
-    'does not have filtered exports yet',
+})
+
+test('a filtered export proves each of its records in the log, and only what the filter names leaves (P1)', async () => {
+  const auditor = await server.bearer('auditor', 'audit@example.com')
+  const key = unwrap(parseVerifierKey((await server.call('GET', '/v1/audit/key', auditor)).text))
+  const part = async (query: string) => {
+    const { status, text } = await server.call('GET', `/v1/audit/export?${query}`, auditor)
+    expect(status).toBe(200)
+    const lines = text.trimEnd().split('\n')
+    const records = lines.slice(1, -1).map((line) => JSON.parse(line))
+    return { verified: unwrap(await verifyExport(lines, key)), records }
+  }
+  for (const of of ['bot', 'other', 'bot', 'bot']) await server.session(of)
+  const { items } = (await get('/audit?agent=bot&limit=500', auditor)) as { items: { index: number }[] }
+  expect(items.length).toBeGreaterThan(2)
+  const { verified, records } = await part('agent=bot')
+  expect(records.map(({ index }) => index)).toEqual(items.map(({ index }) => index))
+  expect(records.every(({ record }) => record.subject.agent === 'bot')).toBe(true)
+  expect(verified).toMatchObject({ records: items.length })
+  expect(verified.of).toBeGreaterThan(verified.records)
+  const issued = await part('agent=bot&kind=session.opened')
+  expect(issued.records.every(({ record }) => record.kind === 'session.opened')).toBe(true)
+  expect((await part('agent=nobody')).verified.records).toBe(0)
+  expect((await part('owner=alice@example.com')).verified.of).toBeGreaterThan(0)
+
+  const trail = await get('/audit?kind=audit.exported', auditor)
+  expect(trail.items).toContainEqual(
+    expect.objectContaining({ body: expect.objectContaining({ filter: { agent: 'bot' } }) }),
   )
+  for (const bad of ['agent=A', 'kind=nothing', 'since=x', 'what=1', 'agent=a&agent=b'])
+    expect((await server.call('GET', `/v1/audit/export?${bad}`, auditor)).status, bad).toBe(400)
+  const owner = await server.bearer('owner', 'alice@example.com')
+  expect((await server.call('GET', '/v1/audit/export?agent=bot', owner)).status).toBe(403)
+})
+
+test('can answers for a time that is past, and refuses one to come or that is no time', async () => {
+  const auditor = await server.bearer('auditor', 'audit@example.com')
+  const at = (time: number) => encodeURIComponent(new Date(time).toISOString())
+  const now = server.harness.disk.clock.now()
+  const ask = 'agent=bot&tool=metrics&scope=read'
+  expect(await get(`/can?${ask}&at=${at(now)}`, auditor, '/can')).toMatchObject({ answer: 'may ask' })
+  expect(await get(`/can?${ask}&at=${at(now - 3_600_000)}`, auditor, '/can')).toMatchObject({ code: 'not_initialized' })
+  for (const bad of [at(now + 1000), 'yesterday', ''])
+    expect((await server.call('GET', `/v1/can?${ask}&at=${bad}`, auditor)).status, bad).toBe(400)
 })
 
 test('lists go on by their cursor until nothing is left (S7)', async () => {

@@ -80,6 +80,7 @@ export async function serveMcp(rates: Rates = {}) {
   const deps: Deps = {
     store,
     signer,
+    keys: createKeys(kek),
     clock,
     ids,
     guards: { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) },

@@ -27,7 +27,7 @@ import { systemIds } from '../../src/adapters/system/ids.ts'
 import { createVerifierApp, type VerifierApp } from '../../src/adapters/verifiers/verifier-app.ts'
 import { compileSlices, valueDigest } from '../../src/core/compile-slices.ts'
 import { RATE } from '../../src/core/limits.ts'
-import type { Details, IdentityKey } from '../../src/core/manifest.ts'
+import type { Details, IdentityKey, TokenAlg } from '../../src/core/manifest.ts'
 import { type BearerKind, NEW_LOCKABLE, type Row } from '../../src/core/model.ts'
 import type { RevealedRecord } from '../../src/core/record.ts'
 import { reveal } from '../../src/core/record.ts'
@@ -45,11 +45,11 @@ export const METRICS = 'https://metrics.example.com'
 
 type AgentKey = { readonly privateKey: CryptoKey; readonly identity: IdentityKey }
 
-async function agentKey(): Promise<AgentKey> {
-  const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true })
-  const { kty = '', crv = '', x = '', y = '' } = await exportJWK(publicKey)
-  const jwk = { kty, crv, x, y }
-  return { privateKey, identity: { kid: await calculateJwkThumbprint(jwk), alg: 'ES256', jwk } }
+export async function agentKey(alg: TokenAlg = 'ES256'): Promise<AgentKey> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true })
+  const { kty = '', crv = '', x = '', y = '', n = '', e = '' } = await exportJWK(publicKey)
+  const jwk: Record<string, string> = alg === 'ES256' ? { kty, crv, x, y } : { kty, n, e }
+  return { privateKey, identity: { kid: await calculateJwkThumbprint(jwk), alg, jwk } }
 }
 
 type Sign = {
@@ -77,15 +77,17 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
   const kept = testStore(path, clock)
+  const brokerKeys = createKeys(kek)
   const open = async () => {
     const store = await kept.open()
     const ids = systemIds(clock)
-    unwrap(await ensureKeys({ store, clock, ids }, createKeys(kek)))
+    unwrap(await ensureKeys({ store, clock, ids }, brokerKeys))
     const signer = await createSigner({ store, kek, clock, settings: { issuer }, log })
     let guards: Guards = { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) }
     const deps: Deps = {
       store,
       signer,
+      keys: brokerKeys,
       clock,
       ids,
       guards: {
@@ -147,19 +149,23 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
     entry('tickets', ['comment', 'read'], { approval: 'none', details }),
     entry('metrics', ['read'], { approval: 'none' }),
   ]
-  const slices = (withKeys: readonly IdentityKey[], details: Details = {}) =>
+  const slices = (withKeys: readonly IdentityKey[], details: Details, alg: TokenAlg) =>
     compileSlices(
       setOf(
-        tool('tickets', { token: { alg: 'ES256', maxTtlSeconds: 600, verifiedBy: 'guard', leewaySeconds: 60 } }),
+        tool('tickets', { token: { alg, maxTtlSeconds: 600, verifiedBy: 'guard', leewaySeconds: 60 } }),
         tool('metrics', { details: {} }),
         agent('triage-bot', { keys: withKeys, access: access(details) }),
         agent('other-bot', { keys: [keys.other.identity], access: access() }),
       ),
     )
   /** The authority in force, as an applied manifest set leaves it. */
-  const enforce = (withKeys: readonly IdentityKey[] = [keys.triage.identity], details: Details = {}) =>
+  const enforce = (
+    withKeys: readonly IdentityKey[] = [keys.triage.identity],
+    details: Details = {},
+    alg: TokenAlg = 'ES256',
+  ) =>
     put(
-      [...slices(withKeys, details)].map(([id, value]) => ({
+      [...slices(withKeys, details, alg)].map(([id, value]) => ({
         kind: 'slice',
         row: { id, value, digest: valueDigest(value), resumable: null },
       })),
@@ -235,6 +241,7 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
   return {
     issuer,
     keys,
+    brokerKeys,
     clock,
     deps: () => now.deps,
     edge: () => now.edge,

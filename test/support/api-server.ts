@@ -1,6 +1,5 @@
 // The API and the owners' page behind a real server, over a real store, with one token of each kind.
 
-import { createSecretKey, randomBytes } from 'node:crypto'
 import { type IncomingMessage, request as nodeRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
@@ -14,7 +13,6 @@ import type { Settings } from '../../src/actions/ports.ts'
 import { createRateLimiter, type Rate } from '../../src/actions/rate-limit.ts'
 import { createConsoleApp } from '../../src/adapters/console/console-app.ts'
 import { createApiApp } from '../../src/adapters/http/api-app.ts'
-import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { RATE } from '../../src/core/limits.ts'
 import type { BearerKind } from '../../src/core/model.ts'
 import { createFrontDoor } from '../../src/wire/front-door.ts'
@@ -92,7 +90,7 @@ export async function apiServer(
     },
     allowedHosts: ['127.0.0.1'],
   }
-  const keys = createKeys(createSecretKey(randomBytes(32)))
+  const { keys } = harness
   const api = createApiApp(edge, { keys, config: { secretsPath: null } })
   const page = createConsoleApp(edge)
   const door = (isOperator: boolean) =>

@@ -1,12 +1,12 @@
 // Everything that actions need, for real but the network: a store on disk, keys, a clock that the test moves. What was
 // told to the notifier is kept for the test to look at.
 
-import { createSecretKey, randomBytes } from 'node:crypto'
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
 import { createExpiryWatch } from '../../src/actions/expiry-watch.ts'
 import { initialize } from '../../src/actions/initialize.ts'
 import { issueCredential } from '../../src/actions/issue-credential.ts'
 import { openSession } from '../../src/actions/open-session.ts'
-import type { Context, Deps, Settings } from '../../src/actions/ports.ts'
+import type { Context, Deps, Keys, Settings } from '../../src/actions/ports.ts'
 import { requestAccess } from '../../src/actions/request-access.ts'
 import { ensureKeys } from '../../src/actions/rotate-keys.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
@@ -22,6 +22,9 @@ export type Harness = {
   readonly deps: Deps
   readonly disk: StoreOnDisk
   readonly told: Told[]
+  /** Sealed as this signer opens them. */
+  readonly keys: Keys
+  readonly kek: KeyObject
   /** The trail from `from` on, texts revealed. */
   trail(from?: number): Promise<readonly RevealedRecord[]>
   row<K extends Kind>(kind: K, id: string): Promise<Rows[K] | undefined>
@@ -61,12 +64,14 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
     supportedApprovals: ['none', 'owner'],
     ...more,
   }
-  unwrap(await ensureKeys(disk, createKeys(kek)))
+  const keys = createKeys(kek)
+  unwrap(await ensureKeys(disk, keys))
   const signer = await createSigner({ store, kek, clock, settings, log: silentLog })
   const told: Told[] = []
   const deps: Deps = {
     store,
     signer,
+    keys,
     clock,
     ids,
     guards: { lease: () => ({ leaseSeconds: 10 }), acknowledged: () => ({ all: true, guards: 0 }) },
@@ -79,6 +84,8 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
     deps,
     disk,
     told,
+    keys,
+    kek,
     trail: async (from = 0) => (await store.records(from, 1000)).map(({ bytes, opened }) => reveal(bytes, opened)),
     row: async (kind, id) => (await store.read([`${kind}/${id}`])).get(kind, id),
     rows: async (kind) => (await store.list({ kind, limit: 500 })).rows,

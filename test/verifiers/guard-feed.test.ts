@@ -4,6 +4,7 @@ import { finishRevocation } from '../../src/actions/finish-revocation.ts'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { revokeBearer } from '../../src/actions/revoke-bearer.ts'
+import { withdrawKeys } from '../../src/actions/withdraw-keys.ts'
 import { GUARDS_PER_TOOL } from '../../src/core/limits.ts'
 import { keyOf, NEW_LOCKABLE, type Row, raised } from '../../src/core/model.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
@@ -62,6 +63,18 @@ describe('the guard of the package against this feed', () => {
       await diesWithin(token, 100)
     },
   )
+
+  test('refuses within 100 ms of a withdrawn signing key, and takes what its successor signs (S19)', async () => {
+    const { token, grant } = await issue()
+    expect(await passes(token)).toBe(true)
+    unwrap(await withdrawKeys(broker.deps(), broker.brokerKeys, operator, { kid: null, reason: null }))
+    await diesWithin(token, 100)
+    session = await broker.session()
+    const next = await issue(grant)
+    // A guard looks for a key that it does not know at most every 5 s.
+    await vi.waitUntil(() => passes(next.token), { timeout: 10_000, interval: 100 })
+    expect(await passes(token)).toBe(false)
+  })
 
   test.each(['agent', 'tool', 'everything'] as const)(
     'refuses within 100 ms of a lock on %s, and takes what is minted once it is lifted (S12)',

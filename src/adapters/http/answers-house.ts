@@ -168,4 +168,11 @@ export const key = z
     publicJwk: z.record(z.string(), z.string()),
   })
   .openapi('Key')
-export const rotation = z.strictObject({ kid: z.string(), signsFrom: time }).openapi('Rotation')
+export const rotation = z
+  .strictObject({
+    kid: z.string(),
+    signsFrom: time,
+    withdrawn: strings.optional(),
+    receipt: receipt.optional(),
+  })
+  .openapi('Rotation')

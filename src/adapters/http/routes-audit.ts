@@ -4,9 +4,8 @@ import { z } from '@hono/zod-openapi'
 import type { RecordFilter } from '../../actions/ports.ts'
 import { exportAudit, proveRecord, readAudit, readAuditKey, readCheckpoint } from '../../actions/read-audit.ts'
 import type { Problem } from '../../core/problem.ts'
-import { problem } from '../../core/problem.ts'
 import { RECORD_KINDS, type RecordKind } from '../../core/record-kinds.ts'
-import { err, ok, type Result } from '../../core/result.ts'
+import { ok, type Result } from '../../core/result.ts'
 import { listOf } from './answers.ts'
 import { auditEntry, proof } from './answers-house.ts'
 import { email, id, index, instant, name, page } from './inputs.ts'
@@ -14,6 +13,19 @@ import { type Route, route } from './route.ts'
 
 const whole = z.custom<Response>((value) => value instanceof Response)
 const kinds = Object.keys(RECORD_KINDS) as [RecordKind, ...RecordKind[]]
+
+const filters = {
+  agent: name.optional(),
+  tool: name.optional(),
+  owner: email.optional(),
+  jti: id.optional(),
+  kind: z.enum(kinds).optional(),
+  since: instant.optional(),
+  until: instant.optional(),
+}
+
+const filterOf = (given: { readonly [Name in keyof RecordFilter]?: RecordFilter[Name] | undefined }): RecordFilter =>
+  Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
 
 const textRoute = (
   path: Route['path'],
@@ -48,18 +60,11 @@ export const auditRoutes: readonly Route[] = [
     query: z.strictObject({
       limit: page.limit,
       after: index('Index of the last record already read.').optional(),
-      agent: name.optional(),
-      tool: name.optional(),
-      owner: email.optional(),
-      jti: id.optional(),
-      kind: z.enum(kinds).optional(),
-      since: instant.optional(),
-      until: instant.optional(),
+      ...filters,
     }),
     answer: listOf(auditEntry),
     async run({ deps, caller }, { query: { limit, after, ...filter } }) {
-      const given: RecordFilter = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined))
-      const listed = await readAudit(deps, caller, { filter: given, after: after ?? null, limit })
+      const listed = await readAudit(deps, caller, { filter: filterOf(filter), after: after ?? null, limit })
       return listed.ok ? ok({ items: listed.value.rows, next: listed.value.next }) : listed
     },
   }),
@@ -85,20 +90,12 @@ export const auditRoutes: readonly Route[] = [
     method: 'get',
     path: '/audit/export',
     acts: ['audit.export'],
-    says: 'The whole log as JSON lines, the signed checkpoint of exactly these records last. It is recorded.',
+    says: 'The log as JSON lines, its signed checkpoint last; filtered, each record with its inclusion proof. It is recorded.',
     contentType: 'application/jsonl',
-    query: z.strictObject(
-      Object.fromEntries(['agent', 'tool', 'owner', 'since', 'until'].map((filter) => [filter, z.string().optional()])),
-    ),
+    query: z.strictObject(filters),
     answer: whole,
     async run({ deps, context, signal }, { query }) {
-      if (Object.values(query).some((value) => value !== undefined))
-        return err(
-          problem('invalid_request', 'This version does not have filtered exports yet.', {
-            hint: 'Export the whole log.',
-          }),
-        )
-      const lines = await exportAudit(deps, context)
+      const lines = await exportAudit(deps, context, filterOf(query))
       if (!lines.ok) return lines
       return ok(
         new Response(streamOf(lines.value, signal), {

@@ -8,6 +8,7 @@ import { makeBearer } from '../../actions/make-bearer.ts'
 import { readStatus } from '../../actions/read-status.ts'
 import { type BearerView, listBearers, revokeBearer } from '../../actions/revoke-bearer.ts'
 import { rotateKeys } from '../../actions/rotate-keys.ts'
+import { withdrawKeys } from '../../actions/withdraw-keys.ts'
 import { TEXT } from '../../core/limits.ts'
 import { keyOf } from '../../core/model.ts'
 import { problem } from '../../core/problem.ts'
@@ -16,8 +17,8 @@ import { err, ok } from '../../core/result.ts'
 import { VERSION } from '../../core/version.ts'
 import { listOf } from './answers.ts'
 import { bearer, explanation, key, madeBearer, rotation, status, whoami } from './answers-house.ts'
-import { byId, name, page, scope, why } from './inputs.ts'
-import { presentKey } from './present-rows.ts'
+import { byId, id, instant, name, page, reason, scope, why } from './inputs.ts'
+import { presentKey, presentReceipt } from './present-rows.ts'
 import { type Call, type Route, route } from './route.ts'
 
 const BEARER_KINDS = ['owner', 'admin', 'auditor', 'publisher', 'verifier'] as const
@@ -85,13 +86,11 @@ export const houseRoutes: readonly Route[] = [
     method: 'get',
     path: '/can',
     acts: ['can.ask'],
-    says: 'Yes or no, and why: manifest file and line, revision, approval, locks.',
-    query: z.strictObject({ agent: name, tool: name, scope, at: z.string().optional() }),
+    says: 'Yes or no, and why: manifest file and line, revision, approval, locks; as it was at `at`.',
+    query: z.strictObject({ agent: name, tool: name, scope, at: instant.optional() }),
     answer: explanation,
     run: async ({ deps, context }, { query: { at, ...asked } }) =>
-      at === undefined
-        ? explainAccess(deps, context, asked)
-        : err(problem('invalid_request', 'This version does not have `at` yet.')),
+      explainAccess(deps, context, at === undefined ? asked : { ...asked, at }),
   }),
   route({
     method: 'get',
@@ -117,16 +116,28 @@ export const houseRoutes: readonly Route[] = [
     method: 'post',
     path: '/keys/rotate',
     acts: ['key.rotate'],
-    says: 'Publishes a new token key, which signs once every cache has it.',
-    body: z.strictObject({ alg: z.string().max(16).optional(), compromised: z.boolean().optional() }),
+    says: 'Publishes a new token key, which signs once every cache has it; `compromised`: withdraws keys at once, with all that they signed.',
+    body: z.strictObject({
+      alg: z.string().max(16).optional(),
+      compromised: z.boolean().optional(),
+      kid: id.optional(),
+      reason: reason.optional(),
+    }),
     answer: rotation,
-    async run({ deps, parts, caller, context, reader }, { body: { alg, compromised } }) {
+    async run({ deps, parts, caller, context, reader }, { body: { alg, compromised, kid, reason: because } }) {
       const refused = await authorize(reader, caller, 'key.rotate')
       if (refused !== null) return err(refused)
-      const done = await rotateKeys(deps, parts.keys, context, {
-        ...(alg === undefined ? {} : { alg }),
-        ...(compromised === undefined ? {} : { compromised }),
-      })
+      if (compromised === true) {
+        if (alg !== undefined) return err(problem('invalid_request', 'Name the key that is compromised by its kid.'))
+        const gone = await withdrawKeys(deps, parts.keys, context, { kid: kid ?? null, reason: because ?? null })
+        if (!gone.ok) return gone
+        const { signsFrom, withdrawn, revocation } = gone.value
+        const receipt = presentReceipt(revocation, deps.clock.now())
+        return ok({ kid: gone.value.kid, signsFrom: rfc3339(signsFrom), withdrawn, receipt })
+      }
+      if (kid !== undefined || because !== undefined)
+        return err(problem('invalid_request', '`kid` and `reason` are for a key that is compromised.'))
+      const done = await rotateKeys(deps, parts.keys, context, alg === undefined ? {} : { alg })
       return done.ok ? ok({ kid: done.value.kid, signsFrom: rfc3339(done.value.signsFrom) }) : done
     },
   }),

@@ -3,11 +3,13 @@
 
 import { createPublicKey, type KeyObject, sign } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { errors, jwtVerify } from 'jose'
 import type { Clock, Log, Settings, Signer, Store } from '../../actions/ports.ts'
 import { encodeVerifierKey, signCheckpoint } from '../../core/checkpoint.ts'
 import { TOKEN_BYTES_MAX } from '../../core/limits.ts'
-import type { Instant, Seq, SigningKey } from '../../core/model.ts'
+import { TOKEN_ALGS } from '../../core/manifest.ts'
+import type { Instant, KeyState, Seq, SigningKey } from '../../core/model.ts'
 import { openKey } from './seal.ts'
 
 /** Held by what it knows of each key; `privateKey` only where the key signs or is about to. */
@@ -37,6 +39,8 @@ export class WrongKek extends Error {
 
 const RETRY_MS = 500
 
+const AGE: Readonly<Record<KeyState, number>> = { published: 0, signing: 1, retiring: 2, retired: 3 }
+
 /**
  * The signer over a store that has its first keys (`ensureKeys`).
  * @throws WrongKek when the KEK does not open a key that signs or will; Error when there is no key to sign with.
@@ -54,8 +58,10 @@ export async function createSigner(deps: {
   const stop = new AbortController()
 
   const hold = (row: SigningKey) => {
-    published = null
     const known = held.get(row.id)
+    // A key only moves on: what the log tells late must not bring one back that was read since.
+    if (known !== undefined && AGE[row.state] < AGE[known.row.state]) return
+    published = null
     const opened = row.sealed === '' ? null : (known?.privateKey ?? openKey(row.sealed, deps.kek, row))
     if (row.sealed !== '' && opened === null) throw new WrongKek(row.id)
     const publicKey = known?.publicKey ?? createPublicKey({ key: row.publicJwk, format: 'jwk' })
@@ -88,13 +94,21 @@ export async function createSigner(deps: {
     }
   }
 
-  const inState = (use: SigningKey['use']): Held & { readonly privateKey: KeyObject } => {
+  const inState = (
+    use: SigningKey['use'],
+    alg: SigningKey['alg'],
+  ): (Held & { readonly privateKey: KeyObject }) | null => {
     for (const key of held.values()) {
-      if (key.row.use === use && key.row.state === 'signing' && key.privateKey !== null) {
+      const { row } = key
+      if (row.use === use && row.alg === alg && row.state === 'signing' && key.privateKey !== null)
         return { ...key, privateKey: key.privateKey }
-      }
     }
-    throw new Error(`no key for ${use}: the store was not initialized`)
+    return null
+  }
+  const surely = (use: SigningKey['use'], alg: SigningKey['alg']) => {
+    const key = inState(use, alg)
+    if (key === null) throw new Error(`no key for ${use}: the store was not initialized`)
+    return key
   }
 
   /** A token key that tokens may still be signed by, as far as time goes. */
@@ -104,19 +118,23 @@ export async function createSigner(deps: {
   }
 
   const seq = await load()
-  const audit = inState('audit')
-  inState('tokens')
+  const audit = surely('audit', 'Ed25519')
+  surely('tokens', 'ES256')
   const origin = `hallpass/audit/${audit.row.id.slice(0, 16)}`
   const followed = follow(seq)
 
   return {
-    async signToken(claims) {
-      const { row, head, privateKey } = inState('tokens')
+    async signToken(claims, alg = 'ES256') {
+      const { row, head, privateKey } = surely('tokens', alg)
       const input = head + base64url(JSON.stringify(claims))
-      const signature = sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
+      const signature =
+        alg === 'RS256'
+          ? await signInPool('sha256', Buffer.from(input), privateKey)
+          : sign('sha256', Buffer.from(input), { key: privateKey, dsaEncoding: 'ieee-p1363' })
       return { token: `${input}.${signature.toString('base64url')}`, kid: row.id }
     },
-    signingKid: () => inState('tokens').row.id,
+    signingKid: () => surely('tokens', 'ES256').row.id,
+    canSign: (alg) => inState('tokens', alg) !== null,
     jwks() {
       const now = deps.clock.now()
       if (published === null || published.until <= now) {
@@ -127,6 +145,9 @@ export async function createSigner(deps: {
         }
       }
       return published.keys
+    },
+    async refresh() {
+      await load()
     },
     verifyToken: (token) =>
       token.length > TOKEN_BYTES_MAX
@@ -140,6 +161,9 @@ export async function createSigner(deps: {
     },
   }
 }
+
+/** RSA takes ten times as long as P-256: off the loop. */
+const signInPool = promisify<string, Buffer, KeyObject, Buffer>(sign)
 
 const base64url = (text: string): string => Buffer.from(text, 'utf8').toString('base64url')
 
@@ -156,13 +180,14 @@ async function verifyJwt(
   try {
     const { payload } = await jwtVerify(
       token,
-      ({ kid }) => {
+      ({ kid, alg }) => {
         const key = keyOf(kid)
-        if (key === null) throw new errors.JWKSNoMatchingKey()
+        // The algorithm is the key's to say, never the token's.
+        if (key === null || key.row.alg !== alg) throw new errors.JWKSNoMatchingKey()
         return key.publicKey
       },
       {
-        algorithms: ['ES256'],
+        algorithms: [...TOKEN_ALGS],
         typ: 'at+jwt',
         issuer,
         currentDate: new Date(now),

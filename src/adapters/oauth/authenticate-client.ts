@@ -12,7 +12,7 @@ import { keyOf } from '../../core/model.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { sliceId } from '../../core/slice.ts'
-import { ASSERTION_TYPE, readAssertion, verifyAssertion } from './client-assertion.ts'
+import { ASSERTION_TYPE, readAssertion, verifyAssertion, wrongAlgorithm } from './client-assertion.ts'
 import { type Form, invalidRequest } from './form.ts'
 import type { Refused } from './problem-to-oauth.ts'
 
@@ -68,7 +68,7 @@ async function proofOf(
   if (now < deps.store.highestTime() - CLOCK_SKEW_SECONDS * 1000) return err({ problem: clockWentBack() })
   const claimed = readAssertion(assertion, { issuer: deps.settings.issuer, now, clientId })
   if (!claimed.ok) return err(stranger(edge, c, claimed.error))
-  const { agent, jti, expiresAt, kid } = claimed.value
+  const { agent, jti, expiresAt } = claimed.value
 
   const limited = mayTry(edge, c.get('remote')) ?? refusalOf(limiters.token.take(agent))
   if (limited !== null) {
@@ -83,7 +83,10 @@ async function proofOf(
     if (uninitialized !== null) return err({ problem: uninitialized })
   }
   const value = snapshot.get('slice', sliceId.agent(agent))?.value
-  const key = await verifyAssertion(assertion, kid, value?.of === 'agent' ? value.keys : [])
+  const keys = value?.of === 'agent' ? value.keys : []
+  const misread = wrongAlgorithm(claimed.value, keys)
+  if (misread !== null) return err(stranger(edge, c, misread))
+  const key = await verifyAssertion(assertion, claimed.value, keys)
   if (key === null)
     return err(
       stranger(

@@ -19,6 +19,8 @@ export type Claimed = {
   readonly expiresAt: Instant
   /** Of the key it was signed with, where it says so. */
   readonly kid: string | null
+  /** As it says; no key was tried with it yet. */
+  readonly alg: string
 }
 
 const TYPES = new Set(['jwt', 'client-authentication+jwt'])
@@ -47,13 +49,6 @@ export function readAssertion(
   if (agent === null || iss !== sub) return bad("The client assertion's iss and sub must both be the agent's name.")
   if (expected.clientId !== null && expected.clientId !== agent)
     return bad('client_id is not the agent that the client assertion names.')
-  // Every key that this version registers is an ES256 key, so this is told of any name alike.
-  if (header.alg !== 'ES256') {
-    const alg = /^[A-Za-z0-9]{1,12}$/.test(String(header.alg)) ? header.alg : 'of another algorithm'
-    return bad(
-      `assertion is ${alg}, ${agent}'s key is ES256: set your client's signing algorithm to ES256 and sign with that key.`,
-    )
-  }
   const type =
     header.typ === undefined
       ? 'jwt'
@@ -81,7 +76,13 @@ export function readAssertion(
   }
   if (typeof jti !== 'string' || jti === '' || jti.length > MAX_JTI)
     return bad(`The client assertion needs a jti of 1 to ${MAX_JTI} characters, a new one each time.`)
-  return ok({ agent, jti, expiresAt: Math.floor((exp + CLOCK_SKEW_SECONDS) * 1000), kid: header.kid ?? null })
+  return ok({
+    agent,
+    jti,
+    expiresAt: Math.floor((exp + CLOCK_SKEW_SECONDS) * 1000),
+    kid: header.kid ?? null,
+    alg: String(header.alg),
+  })
 }
 
 const isTime = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value) && value > 0
@@ -110,13 +111,28 @@ const NOBODYS_KEY: IdentityKey = {
   },
 }
 
+/**
+ * The algorithm is the key's, never the assertion's. Of a name that nobody knows the same is said as of one with an ES256
+ * key, so that it does not tell which there are; the name of an agent whose keys are all RS256 can be found out by it.
+ */
+export function wrongAlgorithm({ agent, alg }: Claimed, keys: readonly IdentityKey[]): Problem | null {
+  const wanted = keys.length === 0 ? ['ES256'] : [...new Set(keys.map((key) => key.alg))].sort()
+  if (wanted.includes(alg)) return null
+  const said = /^[A-Za-z0-9]{1,12}$/.test(alg) ? alg : 'of another algorithm'
+  const theirs = wanted.length === 1 ? 'key is' : 'keys are'
+  return problem(
+    'unauthenticated',
+    `assertion is ${said}, ${agent}'s ${theirs} ${wanted.join(' and ')}: set your client's signing algorithm to ${wanted[0]} and sign with that key.`,
+  )
+}
+
 /** Which of the agent's keys signed it: the kid, or null for none. `keys` empty: an agent nobody knows. */
 export async function verifyAssertion(
   assertion: string,
-  kid: string | null,
+  { kid, alg }: Pick<Claimed, 'kid' | 'alg'>,
   keys: readonly IdentityKey[],
 ): Promise<string | null> {
-  const candidates = keys.filter((key) => kid === null || key.kid === kid)
+  const candidates = keys.filter((key) => key.alg === alg && (kid === null || key.kid === kid))
   if (candidates.length === 0) await signedBy(assertion, NOBODYS_KEY)
   for (const key of candidates) if (await signedBy(assertion, key)) return key.kid
   return null

@@ -3,6 +3,7 @@
 
 import type { Settings } from '../../actions/ports.ts'
 import { DETAILS_TYPE } from '../../core/claims.ts'
+import { TOKEN_ALGS } from '../../core/manifest.ts'
 
 export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 
@@ -26,10 +27,10 @@ export const serverMetadata = ({ issuer, mcpUrl }: Settings) => ({
   response_types_supported: [],
   grant_types_supported: ['client_credentials', TOKEN_EXCHANGE],
   token_endpoint_auth_methods_supported: ['private_key_jwt'],
-  token_endpoint_auth_signing_alg_values_supported: ['ES256'],
+  token_endpoint_auth_signing_alg_values_supported: TOKEN_ALGS,
   introspection_endpoint_auth_methods_supported: ['client_secret_basic', 'Bearer'],
   revocation_endpoint_auth_methods_supported: ['private_key_jwt'],
-  revocation_endpoint_auth_signing_alg_values_supported: ['ES256'],
+  revocation_endpoint_auth_signing_alg_values_supported: TOKEN_ALGS,
   authorization_details_types_supported: [DETAILS_TYPE],
   protected_resources: [mcpUrl],
 })

@@ -108,9 +108,10 @@ test('a sealed key with any byte changed, or cut short, does not open (S19)', ()
 test('a new key is named by its RFC 7638 thumbprint and shows public members alone (S19)', async () => {
   for (const [use, alg, members] of [
     ['tokens', 'ES256', ['crv', 'kty', 'x', 'y']],
+    ['tokens', 'RS256', ['e', 'kty', 'n']],
     ['audit', 'Ed25519', ['crv', 'kty', 'x']],
   ] as const) {
-    const key = await createKeys(kek).create(use)
+    const key = await createKeys(kek).create(use, alg === 'RS256' ? alg : undefined)
     expect(key).toMatchObject({ use, alg, id: await calculateJwkThumbprint({ ...key.publicJwk }) })
     expect(Object.keys(key.publicJwk).toSorted()).toEqual(members)
     expect(openKey(key.sealed, kek, key)?.type).toBe('private')

@@ -154,7 +154,9 @@ const first: readonly Step[] = [
   builder.insertInto('head').values({ id: 1, size: 0, time: 0 }),
 ]
 
-export const MIGRATIONS: readonly (readonly Step[])[] = [first]
+const versions: readonly Step[] = rowTable('past', ['slice'])
+
+export const MIGRATIONS: readonly (readonly Step[])[] = [first, versions]
 
 /**
  * Brings the database to this code's schema, each step in a transaction of its own.
