@@ -151,6 +151,8 @@ export function judgeGrant(
   const { born } = grant
   if (born.agent < agent!.grantEpoch || born.tool < tool!.grantEpoch || born.installation < installation!.grantEpoch)
     return dead('given before its agent, its tool or everything was taken away')
+  if (grant.approvers.some((email, i) => (born.approvers[i] ?? 0) < (approvers.get(email)?.grantEpoch ?? 1)))
+    return dead('approved before the grants of its approver were taken away')
   if (grant.approvers.some((email) => isLocked(approvers.get(email), now)))
     return err(
       problem('approval_required', 'The person who approved this is locked, so the grant is suspended.', {
