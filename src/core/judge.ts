@@ -106,7 +106,11 @@ export const approvalOf = (entitlement: Entitlement, scopes: readonly string[], 
   }, entitlement.approval)
 
 /** Entitlements that alone allow all of these scopes within these details (S9), the least approval first. */
-export function covering(world: World, scopes: readonly string[], details: Details): readonly Entitlement[] {
+export function covering(
+  world: Pick<World, 'access' | 'toolValue'>,
+  scopes: readonly string[],
+  details: Details,
+): readonly Entitlement[] {
   const tool = world.toolValue
   if (tool === null || world.access === null) return []
   const declared =
@@ -126,6 +130,20 @@ export function covering(world: World, scopes: readonly string[], details: Detai
     )
 }
 
+/** The entitlement a grant lives under: of those that alone cover it in every field (S9), the one that lasts longest. */
+export const carrying = (world: Pick<World, 'access' | 'toolValue'>, grant: Grant): Entitlement | undefined =>
+  covering(world, grant.scopes, grant.details)
+    .filter(
+      (candidate) =>
+        rank(approvalOf(candidate, grant.scopes, world.toolValue!)) <= rank(grant.approval) &&
+        DELIVERIES.indexOf(candidate.delivery) <= DELIVERIES.indexOf(grant.delivery),
+    )
+    .sort((a, b) => b.grantForSeconds - a.grantForSeconds)[0]
+
+/** The earliest of what was given, what the entitlement gives, and the review (S11). */
+export const grantEnd = (grant: Grant, entitlement: Entitlement, reviewBy: string | null): Instant =>
+  Math.min(grant.expiresAt, grant.createdAt + entitlement.grantForSeconds * 1000, reviewEnd(reviewBy))
+
 /** People whose approval a grant rests on, as rows; absent rows were never locked. */
 export type Approvers = ReadonlyMap<string, Person>
 
@@ -137,7 +155,7 @@ export function judgeGrant(
 ): Result<{ readonly entitlement: Entitlement; readonly endsAt: Instant }, Problem> {
   const refused = judgeTool(world, grant.tool)
   if (refused !== null) return err(refused)
-  const { agent, tool, toolValue, installation, identity, now } = world
+  const { agent, tool, installation, identity, now } = world
   const dead = (detail: string) =>
     err(
       problem('grant_revoked', 'This grant is no longer in force.', {
@@ -160,19 +178,9 @@ export function judgeGrant(
         detail: 'suspended: an approver is locked',
       }),
     )
-  const entitlement = covering(world, grant.scopes, grant.details)
-    .filter(
-      (candidate) =>
-        rank(approvalOf(candidate, grant.scopes, toolValue!)) <= rank(grant.approval) &&
-        DELIVERIES.indexOf(candidate.delivery) <= DELIVERIES.indexOf(grant.delivery),
-    )
-    .sort((a, b) => b.grantForSeconds - a.grantForSeconds)[0]
+  const entitlement = carrying(world, grant)
   if (entitlement === undefined) return dead('no single entitlement in force covers it any more')
-  const endsAt = Math.min(
-    grant.expiresAt,
-    grant.createdAt + entitlement.grantForSeconds * 1000,
-    reviewEnd(identity!.reviewBy),
-  )
+  const endsAt = grantEnd(grant, entitlement, identity!.reviewBy)
   if (now >= endsAt)
     return err(
       problem('grant_expired', 'This grant has expired.', {
