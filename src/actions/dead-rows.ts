@@ -98,6 +98,11 @@ async function* deadWithin(deps: Reads, now: Instant, takes: Takes): AsyncGenera
   const expiresAfter = now - LEEWAY_SECONDS_MAX * 1000
   for await (const row of all(deps, 'credential', { ...where, state: 'issued', expiresAfter }))
     if (await isDeadCredential(deps, now, row)) yield { kind: 'credential', row }
+  // After its credentials: an approver's grants are found while they are active.
+  if (grant !== undefined) {
+    const row = (await deps.store.read([keyOf('grant', grant)])).get('grant', grant)
+    if (row?.state === 'active' && (await isDeadGrant(deps, now, row))) yield { kind: 'grant', row }
+  }
 }
 
 const unlocked = <R extends Lockable>(row: R | null): R | null => (row === null ? null : { ...row, locks: [] })

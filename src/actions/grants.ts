@@ -16,16 +16,18 @@ export function grantFrom(
     readonly session: string
     readonly request: string | null
     readonly approval: ApprovalLevel
-    readonly approvers: readonly string[]
+    /** As they were read for this: the commit asserts that nobody locked them meanwhile. */
+    readonly approvers: readonly Pick<Person, 'id' | 'grantEpoch'>[]
     readonly approvedHash: string | null
     readonly askedSeconds: number
     readonly at: Instant
   },
 ): Grant {
-  const { at, durationSeconds, ...kept } = from
+  const { at, durationSeconds, approvers, ...kept } = from
   return {
     ...kept,
     id: deps.ids.next('grt'),
+    approvers: approvers.map(({ id }) => id),
     createdAt: at,
     expiresAt: Math.min(at + durationSeconds * 1000, reviewEnd(world.identity?.reviewBy ?? null)),
     state: 'active',
@@ -34,6 +36,7 @@ export function grantFrom(
       agent: world.agent!.grantEpoch,
       tool: world.tool!.grantEpoch,
       installation: world.installation!.grantEpoch,
+      approvers: approvers.map(({ grantEpoch }) => grantEpoch),
     },
   }
 }

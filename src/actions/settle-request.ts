@@ -109,12 +109,14 @@ export async function approveRequest(
       entitlement: entitlement.digest,
     }
     const hash = approvalHash(approved)
+    const known = await look.row('person', email)
+    const approver = known ?? { ...NEW_LOCKABLE, id: email }
     const grant = grantFrom(deps, world, {
       ...approved,
       session: request.session,
       request: request.id,
       approval: level,
-      approvers: [email],
+      approvers: [approver],
       approvedHash: hash,
       askedSeconds: request.durationSeconds,
       at: look.now,
@@ -126,13 +128,12 @@ export async function approveRequest(
       grant: grant.id,
     }
     const subject = { agent: request.agent, tool: request.tool, session: request.session, request: request.id }
-    const person = await look.row('person', email)
     return ok({
       value: { request: settled, grant },
       put: [
         { kind: 'request' as const, row: settled },
         { kind: 'grant' as const, row: grant },
-        ...(person === undefined ? [{ kind: 'person' as const, row: { ...NEW_LOCKABLE, id: email } }] : []),
+        ...(known === undefined ? [{ kind: 'person' as const, row: approver }] : []),
       ],
       once: [{ space: 'approval', value: request.id, until: Number.MAX_SAFE_INTEGER }],
       notAfter: request.expiresAt,

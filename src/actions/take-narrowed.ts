@@ -3,7 +3,7 @@
 // per tool that is gone. It takes nothing that is still covered.
 
 import { type Authority, valueDigest } from '../core/compile-slices.ts'
-import { grantCovered } from '../core/coverage.ts'
+import { carrying, grantEnd } from '../core/judge.ts'
 import { move } from '../core/lifecycle.ts'
 import { type AccessRequest, type Grant, keyOf, type Revocation, type Row, type Session } from '../core/model.ts'
 import type { AuditRecord } from '../core/record.ts'
@@ -29,6 +29,8 @@ export type Reach = {
   readonly sessions: Session[]
   readonly requests: AccessRequest[]
   readonly grants: Map<string, { readonly row: Grant; readonly to: 'superseded' | 'revoked' }>
+  /** Grants that live on, but not as long: id → the end they have from now on, whatever is accepted later (S1). */
+  readonly shortened: Map<string, number>
 }
 
 export type Taken = {
@@ -56,7 +58,8 @@ export async function takeNarrowed(
   const revocations: Revocation[] = []
   const quiet: Revocation[] = []
   for (const reach of await reachesOf(deps, look.now, edit)) {
-    const { sessions, requests, grants } = await stillHeld(look, reach)
+    const { sessions, requests, grants, shortened } = await stillHeld(look, reach)
+    for (const { row, endsAt } of shortened) put.push({ kind: 'grant', row: { ...row, expiresAt: endsAt } })
     const receipt = newRevocation(deps, context, look.now, {
       act: 'narrowed',
       target: reach.target,
@@ -100,13 +103,13 @@ export async function takeNarrowed(
 }
 
 /** The rows of a reach as the commit asserts them: what somebody else ended meanwhile stays as they ended it. */
-async function stillHeld(look: Look, { sessions, requests, grants }: Reach) {
+async function stillHeld(look: Look, { sessions, requests, grants, shortened }: Reach) {
   const keys = [
     ...sessions.map(({ id }) => keyOf('session', id)),
     ...requests.map(({ id }) => keyOf('request', id)),
-    ...[...grants.keys()].map((id) => keyOf('grant', id)),
+    ...[...grants.keys(), ...shortened.keys()].map((id) => keyOf('grant', id)),
   ]
-  if (keys.length === 0) return { sessions: [], requests: [], grants: [] }
+  if (keys.length === 0) return { sessions: [], requests: [], grants: [], shortened: [] }
   const rows = await look.read(keys)
   const current = <T>(row: T | undefined, isOpen: (row: T) => boolean): T[] =>
     row !== undefined && isOpen(row) ? [row] : []
@@ -115,6 +118,12 @@ async function stillHeld(look: Look, { sessions, requests, grants }: Reach) {
     requests: requests.flatMap(({ id }) => current(rows.get('request', id), ({ state }) => state === 'pending')),
     grants: [...grants].flatMap(([id, { to }]) =>
       current(rows.get('grant', id), ({ state }) => state === 'active').map((row) => ({ row, to })),
+    ),
+    shortened: [...shortened].flatMap(([id, endsAt]) =>
+      current(grants.has(id) ? undefined : rows.get('grant', id), ({ state }) => state === 'active').map((row) => ({
+        row,
+        endsAt,
+      })),
     ),
   }
 }
@@ -169,6 +178,7 @@ export async function reachesOf(
       sessions: [],
       requests: [],
       grants: new Map(),
+      shortened: new Map(),
     }
     reaches.set(target, made)
     return made
@@ -192,12 +202,28 @@ export async function reachesOf(
 
   /** A tool is cut off with its grants whatever covers them; otherwise what is not covered is superseded. */
   function judgeGrant(grant: Grant, reach: Reach): void {
+    const dead = isCut('tool', grant.tool) || isCut('agent', grant.agent)
+    if (dead || endOf(grant) === null) take(grant, 'superseded', reach)
+    else shorten(grant, reach)
+  }
+
+  /** The end that `next` leaves it; null where nothing covers it. */
+  function endOf(grant: Grant): number | null {
     const access = next.get(sliceId.access(grant.agent, grant.tool)) ?? null
     const of = next.get(sliceId.tool(grant.tool)) ?? null
-    const dead = isCut('tool', grant.tool) || isCut('agent', grant.agent)
-    const isCovered =
-      !dead && grantCovered(grant, access?.of === 'access' ? access : null, of?.of === 'tool' ? of : null)
-    if (!isCovered) take(grant, 'superseded', reach)
+    const agent = next.get(sliceId.agent(grant.agent)) ?? null
+    const entitlement = carrying(
+      { access: access?.of === 'access' ? access : null, toolValue: of?.of === 'tool' ? of : null },
+      grant,
+    )
+    return entitlement === undefined
+      ? null
+      : grantEnd(grant, entitlement, agent?.of === 'agent' ? agent.reviewBy : null)
+  }
+
+  function shorten(grant: Grant, reach: Reach): void {
+    const endsAt = endOf(grant)
+    if (endsAt !== null && endsAt < grant.expiresAt) reach.shortened.set(grant.id, endsAt)
   }
 
   async function ofPair(agent: string, tool: string): Promise<void> {
@@ -222,9 +248,9 @@ export async function reachesOf(
     const reach = reachOf('agent', name)
     reach.takes.push({ agent: name })
     const isGone = isCut('agent', name)
-    if (isGone)
-      for (const grant of await listAll(deps, 'grant', { agent: name, state: 'active', expiresAfter: now }))
-        judgeGrant(grant, reach)
+    for (const grant of await listAll(deps, 'grant', { agent: name, state: 'active', expiresAfter: now }))
+      if (isGone) judgeGrant(grant, reach)
+      else shorten(grant, reach)
     for (const session of await listAll(deps, 'session', { agent: name, state: 'open', expiresAfter: now })) {
       if (!isGone && keysLeft.includes(session.key)) continue
       reach.sessions.push(session)

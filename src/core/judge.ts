@@ -111,7 +111,11 @@ export const approvalOf = (entitlement: Entitlement, scopes: readonly string[], 
   }, entitlement.approval)
 
 /** Entitlements that alone allow all of these scopes within these details (S9), the least approval first. */
-export function covering(world: World, scopes: readonly string[], details: Details): readonly Entitlement[] {
+export function covering(
+  world: Pick<World, 'access' | 'toolValue'>,
+  scopes: readonly string[],
+  details: Details,
+): readonly Entitlement[] {
   const tool = world.toolValue
   if (tool === null || world.access === null) return []
   const declared =
@@ -131,6 +135,20 @@ export function covering(world: World, scopes: readonly string[], details: Detai
     )
 }
 
+/** The entitlement a grant lives under: of those that alone cover it in every field (S9), the one that lasts longest. */
+export const carrying = (world: Pick<World, 'access' | 'toolValue'>, grant: Grant): Entitlement | undefined =>
+  covering(world, grant.scopes, grant.details)
+    .filter(
+      (candidate) =>
+        rank(approvalOf(candidate, grant.scopes, world.toolValue!)) <= rank(grant.approval) &&
+        DELIVERIES.indexOf(candidate.delivery) <= DELIVERIES.indexOf(grant.delivery),
+    )
+    .sort((a, b) => b.grantForSeconds - a.grantForSeconds)[0]
+
+/** The earliest of what was given, what the entitlement gives, and the review (S11). */
+export const grantEnd = (grant: Grant, entitlement: Entitlement, reviewBy: string | null): Instant =>
+  Math.min(grant.expiresAt, grant.createdAt + entitlement.grantForSeconds * 1000, reviewEnd(reviewBy))
+
 /** People whose approval a grant rests on, as rows; absent rows were never locked. */
 export type Approvers = ReadonlyMap<string, Person>
 
@@ -142,7 +160,7 @@ export function judgeGrant(
 ): Result<{ readonly entitlement: Entitlement; readonly endsAt: Instant }, Problem> {
   const refused = judgeTool(world, grant.tool)
   if (refused !== null) return err(refused)
-  const { agent, tool, toolValue, installation, identity, now } = world
+  const { agent, tool, installation, identity, now } = world
   const dead = (detail: string) =>
     err(
       problem('grant_revoked', 'This grant is no longer in force.', {
@@ -156,6 +174,8 @@ export function judgeGrant(
   const { born } = grant
   if (born.agent < agent!.grantEpoch || born.tool < tool!.grantEpoch || born.installation < installation!.grantEpoch)
     return dead('given before its agent, its tool or everything was taken away')
+  if (grant.approvers.some((email, i) => (born.approvers[i] ?? 0) < (approvers.get(email)?.grantEpoch ?? 1)))
+    return dead('approved before the grants of its approver were taken away')
   if (grant.approvers.some((email) => isLocked(approvers.get(email), now)))
     return err(
       problem('approval_required', 'The person who approved this is locked, so the grant is suspended.', {
@@ -163,19 +183,9 @@ export function judgeGrant(
         detail: 'suspended: an approver is locked',
       }),
     )
-  const entitlement = covering(world, grant.scopes, grant.details)
-    .filter(
-      (candidate) =>
-        rank(approvalOf(candidate, grant.scopes, toolValue!)) <= rank(grant.approval) &&
-        DELIVERIES.indexOf(candidate.delivery) <= DELIVERIES.indexOf(grant.delivery),
-    )
-    .sort((a, b) => b.grantForSeconds - a.grantForSeconds)[0]
+  const entitlement = carrying(world, grant)
   if (entitlement === undefined) return dead('no single entitlement in force covers it any more')
-  const endsAt = Math.min(
-    grant.expiresAt,
-    grant.createdAt + entitlement.grantForSeconds * 1000,
-    reviewEnd(identity!.reviewBy),
-  )
+  const endsAt = grantEnd(grant, entitlement, identity!.reviewBy)
   if (now >= endsAt)
     return err(
       problem('grant_expired', 'This grant has expired.', {

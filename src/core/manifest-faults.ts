@@ -76,7 +76,8 @@ export const collectFaults = (): Faults => {
   let warnings = 0
   const keep = (into: Fault[], source: Source, wording: Wording) => {
     if (into.length >= MAX_KEPT) return
-    const message = typeof wording === 'string' ? wording : wording()
+    // Also here, for all that a message may quote: names of files are as hostile as what is in them.
+    const message = printable(typeof wording === 'string' ? wording : wording(), Number.POSITIVE_INFINITY)
     into.push({ file: printable(source.file, 300), line: source.line, column: source.column, message })
   }
   return {

@@ -186,8 +186,13 @@ export type Grant = {
   readonly expiresAt: Instant
   readonly state: GrantState
   readonly revocation: string | null
-  /** Grant epochs it was born under. */
-  readonly born: { readonly agent: number; readonly tool: number; readonly installation: number }
+  /** Grant epochs it was born under; `approvers` in their order. */
+  readonly born: {
+    readonly agent: number
+    readonly tool: number
+    readonly installation: number
+    readonly approvers: readonly number[]
+  }
 }
 
 export type CredentialState = 'issued' | 'revoked'

@@ -276,3 +276,25 @@ test('what waits nowhere is no secret and no crash (P8)', async () => {
   await h.start(setOf(tickets, bot()))
   expect(await settle(alice, 'rev_nothing')).toMatchObject(refused('conflict'))
 })
+
+test('a grant that ended by a shorter grantFor or an earlier reviewBy stays ended when the edit is taken back (S1, S11)', async () => {
+  const long = { access: [free(['read'], { grantForSeconds: 36_000 })] }
+  for (const shorter of [{ access: [free(['read'], { grantForSeconds: 600 })] }, { ...long, reviewBy: '2026-01-15' }]) {
+    const own = await createHarness()
+    try {
+      await own.start(setOf(tickets, bot(long)))
+      own.disk.clock.advance(12 * 3600)
+      const grant = await own.grant(await own.session('bot'), 'tickets', ['read'])
+      const applied = async (more: Partial<AgentManifest>) =>
+        unwrap(await applyManifests(own.deps, as.watcher, { set: setOf(tickets, bot(more)), base: null }))
+      await applied(shorter)
+      own.disk.clock.advance(4 * 3600)
+      expect((await own.credential(await own.session('bot'), grant)).ok).toBe(false)
+      const { revision } = await applied(long)
+      unwrap(await settleRevision(own.deps, alice, { id: revision.id, decision: 'accept', reason: null }))
+      expect((await own.credential(await own.session('bot'), grant)).ok).toBe(false)
+    } finally {
+      await own.close()
+    }
+  }
+})

@@ -3,7 +3,9 @@ import { decommissionAgent } from '../../src/actions/decommission-agent.ts'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
 import type { Deps } from '../../src/actions/ports.ts'
 import { reconcileTargets } from '../../src/actions/reconcile-targets.ts'
+import { requestAccess } from '../../src/actions/request-access.ts'
 import { presentRevocation, revoke } from '../../src/actions/revoke.ts'
+import { approveRequest } from '../../src/actions/settle-request.ts'
 import type { VerifiedBy } from '../../src/core/manifest.ts'
 import type { Grant, LockKind, Session } from '../../src/core/model.ts'
 import { as, createHarness, type Harness } from '../support/harness.ts'
@@ -168,6 +170,28 @@ describe('a lock', () => {
     await expect(h.session('bot')).rejects.toThrow('agent_locked')
     h.disk.clock.advance(61)
     expect(await holding()).toBeTruthy()
+  })
+
+  test('that takes the grants of an approver takes them for good, and no later one (S12)', async () => {
+    const asking = agent('bot', { access: [entry('asks', ['read', 'comment'])] })
+    await h.start(setOf(...tools, asking))
+    const session = await h.session('bot')
+    const caller = { role: 'agent', agent: 'bot', session: session.id } as const
+    const approved = async (scope: string) => {
+      const asked = { tool: 'asks', scopes: [scope], reason: 'INC-1', durationSeconds: null, details: {} }
+      const outcome = unwrap(await requestAccess(h.deps, caller, asked, 'req_ask'))
+      if (outcome.status !== 'pending') throw new Error(outcome.status)
+      const all = { request: outcome.request.id, hash: null, scopes: null, durationSeconds: null }
+      return unwrap(await approveRequest(h.deps, as.owner('alice@example.com'), all)).grant
+    }
+    const before = await approved('read')
+    expect(await mints(session, before)).toBe(true)
+    const set = unwrap(await lock('owner', 'alice@example.com', true))
+    expect(set.revocation).toMatchObject({ state: 'complete', counts: { grants: 1, credentials: 1 } })
+    unwrap(await liftLock(h.deps, as.admin, { lock: set.lock.id, reason: null }))
+    expect(await mints(session, before)).toBe(false)
+    expect(await h.row('grant', before.id)).toMatchObject({ state: 'revoked', revocation: set.revocation.id })
+    expect(await mints(session, await approved('comment'))).toBe(true)
   })
 
   test("an owner lifts their own lock and never an admin's (S7)", async () => {

@@ -231,6 +231,13 @@ describe('keys', () => {
     ])
   })
 
+  test('no fault shows a file name raw that was made to forge a line or an escape (S20)', () => {
+    const name = 'tools/\n\u202etrue\u001b[2K.yaml'
+    const faults = faultsOf({ [name]: tool(), 'z.yaml': tool(), 'y.yaml': tool('tickets-0') })
+    expect(faults.some((line) => line.includes('already, at'))).toBe(true)
+    for (const line of faults) expect(line).not.toMatch(/[\n\u202e\u001b]/)
+  })
+
   test('no fault ever shows key material (P7)', () => {
     const secret = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
     const d = secret.export({ format: 'jwk' }).d ?? ''

@@ -98,7 +98,7 @@ export const grant = (over: Partial<Grant> = {}): Grant => ({
   expiresAt: NOW + 28_000_000,
   state: 'active',
   revocation: null,
-  born: { agent: 1, tool: 1, installation: 1 },
+  born: { agent: 1, tool: 1, installation: 1, approvers: [1] },
   ...over,
 })
 

@@ -11,6 +11,7 @@ import { requestAccess } from '../../src/actions/request-access.ts'
 import { ensureKeys } from '../../src/actions/rotate-keys.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { createSigner } from '../../src/adapters/keys/signer.ts'
+import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import type { ManifestSet } from '../../src/core/manifest.ts'
 import type { Grant, Kind, Rows, Session } from '../../src/core/model.ts'
 import { type RevealedRecord, reveal } from '../../src/core/record.ts'
@@ -35,6 +36,8 @@ export type Harness = {
   /** A grant that needs no approval: throws where it is not given at once. */
   grant(session: Session, tool: string, scopes: readonly string[]): Promise<Grant>
   credential(session: Session, grant: Grant): ReturnType<typeof issueCredential>
+  /** As after a crash: store and keys are read anew from the disk, and everything held in memory is gone. */
+  reopen(): Promise<Deps>
   close(): Promise<void>
 }
 
@@ -52,7 +55,8 @@ export const as = {
 
 export async function createHarness(more: Partial<Settings> = {}): Promise<Harness> {
   const disk = await storeOnDisk()
-  const { store, clock, ids } = disk
+  const { clock, ids, path } = disk
+  let { store } = disk
   const kek = createSecretKey(randomBytes(32))
   const issuer = 'https://hallpass.example.com'
   const settings: Settings = {
@@ -66,9 +70,9 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
   }
   const keys = createKeys(kek)
   unwrap(await ensureKeys(disk, keys))
-  const signer = await createSigner({ store, kek, clock, settings, log: silentLog })
+  let signer = await createSigner({ store, kek, clock, settings, log: silentLog })
   const told: Told[] = []
-  const deps: Deps = {
+  let deps: Deps = {
     store,
     signer,
     keys,
@@ -81,7 +85,9 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
     settings,
   }
   const harness: Harness = {
-    deps,
+    get deps() {
+      return deps
+    },
     disk,
     told,
     keys,
@@ -110,8 +116,17 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
         { grant: grant.id, scopes: null, details: null, via: 'exchange' },
         'req_mint',
       ),
+    async reopen() {
+      await signer.close()
+      await store.close()
+      store = await openSqliteStore({ path, clock })
+      signer = await createSigner({ store, kek, clock, settings, log: silentLog })
+      deps = { ...deps, store, signer, expiry: createExpiryWatch(clock) }
+      return deps
+    },
     async close() {
       await signer.close()
+      await store.close()
       await disk.close()
     },
   }

@@ -1,0 +1,26 @@
+// Every surface that reads what a stranger wrote.
+
+import type { Target } from '../target.ts'
+import { api } from './api.ts'
+import { assertions } from './assertions.ts'
+import { auditExport } from './audit-export.ts'
+import { forms } from './forms.ts'
+import { forwardAuth } from './forward-auth.ts'
+import { guardFeed } from './guard-feed.ts'
+import { guardTokens } from './guard-tokens.ts'
+import { manifests } from './manifests.ts'
+import { mcp } from './mcp.ts'
+import { tokens } from './tokens.ts'
+
+export const TARGETS: readonly Target[] = [
+  manifests,
+  assertions,
+  tokens,
+  forms,
+  forwardAuth,
+  mcp,
+  api,
+  auditExport,
+  guardTokens,
+  guardFeed,
+]
