@@ -69,7 +69,7 @@ export async function transact<T>(
     })
     if (!outcome.ok) return outcome
     if (outcome.value.ok) return ok({ value: judged.value.value, seq: outcome.value.last })
-    const refused = refusalOf(outcome.value)
+    const refused = refusalOf(deps, outcome.value)
     if (refused !== null) return err(refused)
   }
   return err(problem('conflict', 'What this rests on kept changing.', { retryable: true, hint: 'Try again.' }))
@@ -96,7 +96,7 @@ async function durable(deps: Pick<Deps, 'store'>, member: Member): Promise<Resul
 }
 
 /** Null: what was read moved; look again. */
-function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
+function refusalOf({ clock, store }: Pick<Deps, 'store' | 'clock'>, outcome: Outcome & { ok: false }): Problem | null {
   switch (outcome.why) {
     case 'stale':
       return null
@@ -107,14 +107,19 @@ function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
         hint: 'Ask again with request_access.',
       })
     case 'clock':
+      // What waited for longer than the clock may step back looks like a step back. With the clock ahead of the log it is none.
+      if (clock.now() >= store.highestTime()) return overloaded()
       return problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
         retryable: true,
         hint: 'An operator: mend the clock; the broker goes on once it is past the highest time it has seen.',
       })
     case 'overloaded':
-      return problem('overloaded', 'Too much is waiting to be written.', { retryable: true, retryAfterSeconds: 1 })
+      return overloaded()
   }
 }
+
+const overloaded = () =>
+  problem('overloaded', 'Too much is waiting to be written.', { retryable: true, retryAfterSeconds: 1 })
 
 /** The caller as the trail names it. */
 export function actorOf(caller: Context['caller']): Actor {
