@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 
 export type Background = {
+  readonly pid: number
   /** The end of what it wrote, for error messages. */
   output(): string
   stop(): Promise<void>
@@ -79,7 +80,7 @@ export async function startInBackground(
     signal(child, 'SIGKILL')
     await ended
   }
-  return { output: () => written, stop, kill }
+  return { pid: child.pid ?? 0, output: () => written, stop, kill }
 }
 
 /** A loopback port that nothing listens on at the moment. */
