@@ -28,7 +28,7 @@ if (!existsSync(`${root}/node_modules/oidc-provider`)) {
 /** Rounds are short and many: what disturbs the machine for a second then spoils one of them. */
 const pace: Pace = quick
   ? { rounds: 2, milliseconds: 400, warmUp: 1_000, warmUpMs: 2_000 }
-  : { rounds: 7, milliseconds: 800, warmUp: 10_000, warmUpMs: 15_000 }
+  : { rounds: 9, milliseconds: 1_000, warmUp: 10_000, warmUpMs: 60_000 }
 const CHILD_TIMEOUT_MS = 900_000
 
 const child = async <T>(file: string, ...args: string[]): Promise<T> => {
@@ -92,6 +92,9 @@ const rows: readonly Row[] = [
     },
   },
 ]
+
+// Whatever was started ends with this process, also where it is told to stop.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 const started: Promise<BenchBroker>[] = []
 const startBroker = () => {

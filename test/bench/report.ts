@@ -72,7 +72,8 @@ A durable, audited credential by RFC 8693. Goal: at least half of a bare Hono no
 
 ${compared(all)}
 
-The rivals: \`new Hono().all('*', (c) => c.text('ok'))\` on @hono/node-server, which does not read the body; oidc-provider with the adapter
+The rivals: \`new Hono().all('*', (c) => c.text('ok'))\` on @hono/node-server, which does not read the body, and the
+same reading the form and answering JSON of a token's size; oidc-provider with the adapter
 in memory that it brings, client_credentials by client_secret_basic, opaque access tokens (its cheapest) and ES256 JWTs (ours' kind). It
 keeps nothing on disk and no trail.
 `

@@ -97,7 +97,8 @@ export async function tokenExchange(broker: BenchBroker, pace: Pace): Promise<re
   const at = (server: Server, requests: readonly Buffer[]) => ({ port: server.port, requests, marker })
   return withRivals(
     {
-      hono: startRival('hono.ts', 'no-op'),
+      hono: startRival('hono.ts', 'bare'),
+      form: startRival('hono.ts', 'form'),
       opaque: startRival('oidc.mjs', 'opaque'),
       jwt: startRival('oidc.mjs', 'jwt'),
     },
@@ -107,6 +108,7 @@ export async function tokenExchange(broker: BenchBroker, pace: Pace): Promise<re
           { name: 'exchange of a grant', server: broker.server, aim: exchangeAim(broker) },
           { name: 'exchange by resource and scope', server: broker.server, aim: at(broker.server, byResource) },
           { name: 'Hono no-op', server: of.hono, aim: { port: of.hono.port, requests: byGrant(broker) } },
+          { name: 'Hono, form in, JSON out', server: of.form, aim: at(of.form, byGrant(broker)) },
           { name: 'oidc-provider, opaque', server: of.opaque, aim: at(of.opaque, [credentials]) },
           { name: 'oidc-provider, ES256 JWT', server: of.jwt, aim: at(of.jwt, [credentials]) },
         ],
@@ -126,7 +128,7 @@ export async function forwardAuth(broker: BenchBroker, pace: Pace): Promise<read
         'x-hallpass-verifier': broker.verifiers.asks,
       }),
     )
-  return withRivals({ hono: startRival('hono.ts', 'no-op') }, (of) =>
+  return withRivals({ hono: startRival('hono.ts', 'bare') }, (of) =>
     compare(
       [
         { name: 'forward-auth', server: broker.server, aim: { port: broker.port, requests } },
