@@ -1,6 +1,6 @@
 // From a session token to the agent that calls. The signature may be remembered; whether the session lives never is.
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import { judgeSession } from '../core/judge.ts'
 import { keyOf } from '../core/model.ts'
@@ -26,12 +26,12 @@ export function createTokenVerifier(deps: Pick<Deps, 'signer'>, max = 10_000): V
   const known = new LRUCache<string, { readonly claims: Claims; readonly kid: string }>({ max, ttl: 3_600_000 })
   return async (token) => {
     if (token.length > MAX_TOKEN_LENGTH) return null
-    const hash = createHash('sha256').update(token).digest('base64')
-    const hit = known.get(hash)
+    const fingerprint = hash('sha256', token, 'base64')
+    const hit = known.get(fingerprint)
     if (hit !== undefined) return deps.signer.jwks().keys.some((key) => key.kid === hit.kid) ? hit.claims : null
     const claims = await deps.signer.verifyToken(token)
     const kid = claims === null ? null : kidOf(token)
-    if (claims !== null && kid !== null) known.set(hash, { claims, kid })
+    if (claims !== null && kid !== null) known.set(fingerprint, { claims, kid })
     return claims
   }
 }

@@ -80,7 +80,7 @@ export async function transact<T>(
     })
     if (!outcome.ok) return outcome
     if (outcome.value.ok) return ok({ value: judged.value.value, seq: outcome.value.last })
-    const refused = refusalOf(outcome.value)
+    const refused = refusalOf(deps, outcome.value)
     if (refused !== null) return err(refused)
   }
   return err(problem('conflict', 'What this rests on kept changing.', { retryable: true, hint: 'Try again.' }))
@@ -135,7 +135,7 @@ export const clockWentBack = (): Problem =>
   })
 
 /** Null: what was read moved; look again. */
-function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
+function refusalOf({ clock, store }: Pick<Deps, 'store' | 'clock'>, outcome: Outcome & { ok: false }): Problem | null {
   switch (outcome.why) {
     case 'stale':
       return null
@@ -146,11 +146,16 @@ function refusalOf(outcome: Outcome & { ok: false }): Problem | null {
         hint: 'Ask again with request_access.',
       })
     case 'clock':
+      // What waited for longer than the clock may step back looks like a step back. With the clock ahead of the log it is none.
+      if (clock.now() >= store.highestTime()) return overloaded()
       return clockWentBack()
     case 'overloaded':
-      return problem('overloaded', 'Too much is waiting to be written.', { retryable: true, retryAfterSeconds: 1 })
+      return overloaded()
   }
 }
+
+const overloaded = () =>
+  problem('overloaded', 'Too much is waiting to be written.', { retryable: true, retryAfterSeconds: 1 })
 
 /** The caller as the trail names it. */
 export function actorOf(caller: Context['caller']): Actor {

@@ -37,7 +37,11 @@ function write(value: unknown, depth: number): string {
   return Array.isArray(value) ? list(value, depth + 1) : plainObject(value, depth + 1)
 }
 
+/** Nothing that JSON escapes, and no half of a surrogate pair. */
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
+
 function text(value: string): string {
+  if (PLAIN.test(value)) return `"${value}"`
   if (!value.isWellFormed()) throw new TypeError('a string with a lone surrogate has no JSON form')
   return JSON.stringify(value)
 }

@@ -1,6 +1,7 @@
 // One whole edit, judged: a manifest set against every slice in force. What resumes, what is barred, what is in force
 // at once, what waits, and the slice rows as they will be. It writes nothing and asks nobody.
 
+import { isDeepStrictEqual } from 'node:util'
 import { type AuthorityDiff, diffSets } from './authority.ts'
 import { digest, type Json } from './canonical.ts'
 import { type Authority, compileSlices, valueDigest } from './compile-slices.ts'
@@ -52,6 +53,7 @@ export function judgeEdit(set: ManifestSet, standing: Standing): JudgedEdit {
   for (const [id, value] of diff.next) {
     const before = slices.get(id)
     if (before === undefined && value === null) continue
+    if (before !== undefined && isUntouched(before, value)) continue
     const next = { id, value, digest: valueDigest(value), resumable: keptOf(id, value, before, documents) }
     if (before === undefined || !isSame(before, next)) changed.push(next)
   }
@@ -91,6 +93,10 @@ export function judgeEdit(set: ManifestSet, standing: Standing): JudgedEdit {
 
 const ofAgents = (names: ReadonlySet<string>) => (value: SliceValue | null) =>
   (value?.of === 'agent' && names.has(value.name)) || (value?.of === 'access' && names.has(value.agent))
+
+/** A row that stays as it is, without a look at its digests: the same value in force, and nothing that could resume. */
+const isUntouched = (before: Slice, value: SliceValue | null) =>
+  before.resumable === null && isDeepStrictEqual(before.value, value)
 
 /** Equal in everything, also in what is no authority. */
 const isSame = (a: Slice, b: Slice) => digest(plain(a)) === digest(plain(b))

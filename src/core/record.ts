@@ -76,6 +76,8 @@ const envelopes: ReadonlyMap<RecordKind, z.ZodType> = new Map(
   ]),
 )
 
+const encoder = new TextEncoder()
+
 /**
  * Checks a record against its kind, replaces personal texts by salted hashes, and fixes its bytes and leaf hash.
  * `newSalt` gives 16 random bytes, asked for once a text.
@@ -88,7 +90,7 @@ export function seal(record: AuditRecord, newSalt: () => Uint8Array): Sealed {
   if (!checked.success) throw new Error(`not a ${record.kind} record: ${z.prettifyError(checked.error)}`)
   const { value, opened } = conceal({ ...record, ...withPersons(record) }, newSalt)
   // Its own memory, not Buffer's shared pool: the bytes are sent to the writer's thread.
-  const bytes = new TextEncoder().encode(canonicalJson(value))
+  const bytes = encoder.encode(canonicalJson(value))
   if (bytes.length > MAX_RECORD_BYTES) throw new Error(`a ${record.kind} record of ${bytes.length} bytes is too long`)
   const stored = value as { readonly actor: { readonly id: Json }; readonly subject: { readonly owner?: Json } }
   return {

@@ -6,6 +6,7 @@ import { createServer } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 
 export type Background = {
+  readonly pid: number
   /** The end of what it wrote, for error messages. */
   output(): string
   /** True once it ended, by whoever's hand. */
@@ -87,7 +88,15 @@ export async function startInBackground(
     signal(child, 'SIGKILL')
     await ended
   }
-  return { output: () => written, isOver, ended, signal: (name) => signal(child, name), stop, kill }
+  return {
+    pid: child.pid ?? 0,
+    output: () => written,
+    isOver,
+    ended,
+    signal: (name) => signal(child, name),
+    stop,
+    kill,
+  }
 }
 
 /** A loopback port that nothing listens on at the moment. */

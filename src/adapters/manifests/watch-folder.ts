@@ -13,6 +13,9 @@ const AGREEMENT_MS = 50
 /** A lock that git holds for longer was most likely left behind, and is told. */
 const PATIENCE_WITH_GIT_MS = 10_000
 const RETRY_MS = 1000
+/** Looking takes at most one part in this many of the time, up to the longest pause: a large folder is a long look. */
+const SHARE_OF_TIME = 20
+const LONGEST_PAUSE_MS = 700
 const MAX_TOLD = 100
 
 export type WatchOptions = {
@@ -127,12 +130,14 @@ export const watchManifestFolder = async (path: string, options: WatchOptions): 
 
   while (!signal.aborted) {
     bell.arm()
+    const began = performance.now()
     const stamp = await folderStamp(path)
+    const pauseMs = Math.min((performance.now() - began) * SHARE_OF_TIME, LONGEST_PAUSE_MS)
     if (stamp !== seen) {
       const read = await agreedRead(path)
       if (read !== null && !signal.aborted && (await settle(read))) seen = stamp
     }
-    if (seen === stamp) await bell.sleep(intervalMs)
+    if (seen === stamp) await bell.sleep(Math.max(intervalMs, pauseMs))
     else await wait(AGREEMENT_MS / 2)
   }
   bell.disarm()

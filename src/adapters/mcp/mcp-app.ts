@@ -32,6 +32,7 @@ export type McpApp = {
 export function createMcpApp(edge: Edge): McpApp {
   const { deps } = edge
   const gate = createBearerGate(edge)
+  const own = new URL(deps.settings.issuer)
   const toolsOf = createToolLists(edge.toolsetOf)
   const handlers = createAgentHandlers(
     (call) => createAgentServer(edge, toolsOf, call),
@@ -46,7 +47,7 @@ export function createMcpApp(edge: Edge): McpApp {
     const refuse = (refused: Problem, more?: Parameters<typeof httpRefusal>[3]) =>
       httpRefusal(deps.settings, requestId, refused, more)
 
-    if (isForeignOrigin(c, deps.settings.issuer)) {
+    if (isForeignOrigin(c, own)) {
       edge.refusals.stranger('forbidden')
       return refuse(problem('forbidden', 'Pages of other origins may not call this.'))
     }
@@ -113,9 +114,8 @@ export function createMcpApp(edge: Edge): McpApp {
 const hostName = (host: string): string => (URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : host)
 
 /** Browsers name the page that calls; programs send nothing. Only our own origin may, port included (S20). */
-function isForeignOrigin(c: Context<McpEnv>, issuer: string): boolean {
+function isForeignOrigin(c: Context<McpEnv>, own: URL): boolean {
   const origin = c.req.header('origin')
-  const own = new URL(issuer)
   return origin !== undefined && origin !== own.origin && origin !== `${own.protocol}//${c.req.header('host')}`
 }
 

@@ -34,22 +34,14 @@ export function createFeed(options: {
   const waiting = new Set<() => void>()
 
   const wake = () => {
-    for (const resume of waiting) resume()
+    if (waiting.size === 0) return
+    const resumes = [...waiting]
+    waiting.clear()
+    for (const resume of resumes) resume()
   }
-
-  /** Resolves when something happened or a heartbeat is due. */
-  const moved = (signal: AbortSignal) =>
-    new Promise<void>((resolve) => {
-      const resume = () => {
-        clearTimeout(timer)
-        waiting.delete(resume)
-        signal.removeEventListener('abort', resume)
-        resolve()
-      }
-      const timer = setTimeout(resume, ALIVE_MS)
-      waiting.add(resume)
-      signal.addEventListener('abort', resume)
-    })
+  // One clock for all: a timer of each listener's own, made and dropped at every commit, cost more than what it told.
+  const beat = setInterval(wake, ALIVE_MS)
+  beat.unref()
 
   function from(cursor: Seq): readonly Change[] | Promise<readonly Change[]> {
     const oldest = ring[0]
@@ -61,24 +53,37 @@ export function createFeed(options: {
   async function* listen(after: Seq, signal: AbortSignal): AsyncGenerator<Feed> {
     let cursor = after
     let known = generation
+    let resume = () => {}
+    const stop = () => resume()
+    signal.addEventListener('abort', stop)
+    /** Resolves when something happened or a heartbeat is due. */
+    const moved = () =>
+      new Promise<void>((resolve) => {
+        resume = resolve
+        waiting.add(resolve)
+      })
     const isOver = () => signal.aborted || isClosed
-    while (!isOver()) {
-      const batch = cursor < seq && known === generation ? await from(cursor) : []
-      if (isOver()) return
-      const isBehind = cursor < seq && (batch[0] === undefined || batch[0].first > cursor)
-      if (known !== generation || cursor > seq || isBehind) {
-        known = generation
-        cursor = seq
-        yield { type: 'reload', seq }
+    try {
+      while (!isOver()) {
+        const batch = cursor < seq && known === generation ? await from(cursor) : []
+        if (isOver()) return
+        const isBehind = cursor < seq && (batch[0] === undefined || batch[0].first > cursor)
+        if (known !== generation || cursor > seq || isBehind) {
+          known = generation
+          cursor = seq
+          yield { type: 'reload', seq }
+        }
+        for (const change of batch) {
+          if (isBehind || isOver() || known !== generation) break
+          cursor = change.last + 1
+          yield { type: 'change', change }
+        }
+        if (cursor !== seq || known !== generation || isOver()) continue
+        await moved()
+        if (cursor === seq && known === generation && !isOver() && isFresh()) yield { type: 'alive', seq }
       }
-      for (const change of batch) {
-        if (isBehind || isOver() || known !== generation) break
-        cursor = change.last + 1
-        yield { type: 'change', change }
-      }
-      if (cursor !== seq || known !== generation || isOver()) continue
-      await moved(signal)
-      if (cursor === seq && known === generation && !isOver() && isFresh()) yield { type: 'alive', seq }
+    } finally {
+      signal.removeEventListener('abort', stop)
     }
   }
 
@@ -98,6 +103,7 @@ export function createFeed(options: {
     listen,
     close() {
       isClosed = true
+      clearInterval(beat)
       wake()
     },
   }

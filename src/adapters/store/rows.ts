@@ -81,6 +81,7 @@ const searchable: Searchable = {
 }
 
 export const KINDS = Object.keys(searchable) as readonly Kind[]
+const KIND_NAMED: ReadonlyMap<string, Kind> = new Map(KINDS.map((kind) => [kind, kind]))
 
 /** The columns that rows of this kind are found by, in the order of {@link columnValues}. */
 export const columnsOf = (kind: Kind): readonly Column[] => Object.keys(searchable[kind]) as Column[]
@@ -109,12 +110,10 @@ export function columnText(text: string): string {
   return quoted.length <= LONGEST ? quoted : `"#${createHash('sha256').update(quoted).digest('hex')}`
 }
 
-const known: ReadonlyMap<string, Kind> = new Map(KINDS.map((kind) => [kind, kind]))
-
 /** Kind and id of a key. Throws TypeError where there is no such kind. */
 export function partsOf(key: Key): { readonly kind: Kind; readonly id: string } {
   const at = key.indexOf('/')
-  const kind = known.get(key.slice(0, at))
+  const kind = KIND_NAMED.get(key.slice(0, at))
   if (kind === undefined || at === key.length - 1) throw new TypeError(`${key.slice(0, 80)} is no key of a row`)
   return { kind, id: key.slice(at + 1) }
 }

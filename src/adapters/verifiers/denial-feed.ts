@@ -68,9 +68,12 @@ export function createDenialFeed(
   }
   const heard = () => {
     isFollowing = true
+    if (silence === undefined) silence = setTimeout(lost, SILENCE_MS).unref()
+    else silence.refresh()
+  }
+  const hush = () => {
     clearTimeout(silence)
-    silence = setTimeout(lost, SILENCE_MS)
-    silence.unref()
+    silence = undefined
   }
   const startOver = (seq: Seq) => {
     ring = []
@@ -114,7 +117,7 @@ export function createDenialFeed(
       } catch (thrown) {
         deps.log.error({ err: thrown }, 'the log cannot be followed for the guards; trying again')
       }
-      clearTimeout(silence)
+      hush()
       lost()
       await delay(RETRY_MS, undefined, { ref: false, signal: stop.signal }).catch(ignoreAbort)
     }
@@ -169,7 +172,7 @@ export function createDenialFeed(
     nudge: wake,
     async close() {
       stop.abort()
-      clearTimeout(silence)
+      hush()
       lost()
       await followed
     },

@@ -100,13 +100,17 @@ export function createForwardAuth(edge: Edge): (c: VerifierContext) => Promise<R
       return refuse(c, verifier.value, insufficientScope(scopes), token.value)
     const unheld = Object.keys(credential.details).find((key) => !enforces.includes(key))
     if (unheld !== undefined) return refuse(c, verifier.value, unenforced(unheld), token.value)
-    return c.body(null, 200, {
-      'Cache-Control': 'no-store',
-      'X-Hallpass-Agent': credential.agent,
-      'X-Hallpass-Session': credential.session,
-      'X-Hallpass-Grant': credential.grant,
-      'X-Hallpass-Scope': credential.scopes.join(' '),
-      'X-Hallpass-Details': headerJson(credential.details),
+    // Plain headers on a plain Response: Hono's own way makes a Headers object, which is then read back into a plain one.
+    return new Response(null, {
+      status: 200,
+      headers: {
+        'Cache-Control': 'no-store',
+        'X-Hallpass-Agent': credential.agent,
+        'X-Hallpass-Session': credential.session,
+        'X-Hallpass-Grant': credential.grant,
+        'X-Hallpass-Scope': credential.scopes.join(' '),
+        'X-Hallpass-Details': headerJson(credential.details),
+      },
     })
   }
 
