@@ -34,7 +34,7 @@ type Reads = Pick<Deps, 'store'>
 export async function deadRows(deps: Reads, now: Instant, revocation: Revocation): Promise<readonly DeadRow[]> {
   const dead: DeadRow[] = []
   const seen = new Set<string>()
-  for (const takes of await expanded(deps, revocation)) {
+  for (const takes of await expanded(deps, now, revocation)) {
     for await (const row of deadWithin(deps, now, takes)) {
       if (seen.has(row.row.id)) continue
       seen.add(row.row.id)
@@ -45,14 +45,16 @@ export async function deadRows(deps: Reads, now: Instant, revocation: Revocation
   return dead
 }
 
-/** An approver stands for each grant that rests on them. */
-async function expanded(deps: Reads, revocation: Revocation): Promise<readonly Takes[]> {
+/** An approver stands for each grant that rests on them, a session for each that was asked for in it too (S11). */
+async function expanded(deps: Reads, now: Instant, revocation: Revocation): Promise<readonly Takes[]> {
   const out: Takes[] = []
+  const expiresAfter = now - LEEWAY_SECONDS_MAX * 1000
   for (const takes of revocation.takes) {
-    if (takes.approver === undefined) out.push(takes)
-    else
-      for await (const grant of all(deps, 'grant', { owner: takes.approver, state: 'active' }))
-        out.push({ grant: grant.id })
+    const { approver, session } = takes
+    if (approver === undefined) out.push(takes)
+    const where = approver !== undefined ? { owner: approver } : session !== undefined ? { session } : null
+    if (where === null) continue
+    for await (const grant of all(deps, 'grant', { ...where, expiresAfter })) out.push({ grant: grant.id })
   }
   return out
 }
@@ -89,6 +91,12 @@ async function* deadWithin(deps: Reads, now: Instant, takes: Takes): AsyncGenera
     for await (const row of all(deps, 'grant', { ...agentAndTool, state: 'active', expiresAfter: now }))
       if (await isDeadGrant(deps, now, row)) yield { kind: 'grant', row }
   }
+  if (session !== undefined) yield* askedForIn(deps, now, session)
+  if (grant !== undefined) {
+    const row = (await deps.store.read([keyOf('grant', grant)])).get('grant', grant)
+    if (row?.state === 'active' && now < row.expiresAt && (await isDeadGrant(deps, now, row)))
+      yield { kind: 'grant', row }
+  }
   const where = {
     ...agentAndTool,
     ...(session === undefined ? {} : { session }),
@@ -103,6 +111,14 @@ async function* deadWithin(deps: Reads, now: Instant, takes: Takes): AsyncGenera
     const row = (await deps.store.read([keyOf('grant', grant)])).get('grant', grant)
     if (row?.state === 'active' && (await isDeadGrant(deps, now, row))) yield { kind: 'grant', row }
   }
+}
+
+/** What was still asked for while the session was being taken: it committed before, so nothing comes after it (S11). */
+async function* askedForIn(deps: Reads, now: Instant, session: string): AsyncGenerator<DeadRow> {
+  for await (const row of all(deps, 'request', { session, state: 'pending', expiresAfter: now }))
+    yield { kind: 'request', row }
+  for await (const row of all(deps, 'grant', { session, state: 'active', expiresAfter: now }))
+    yield { kind: 'grant', row }
 }
 
 const unlocked = <R extends Lockable>(row: R | null): R | null => (row === null ? null : { ...row, locks: [] })

@@ -33,7 +33,8 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
     const current = (await look.row('revocation', revocation.id)) ?? revocation
     if (current.rowsFollowed) return ok({ value: current, records: [] })
     const dead = await deadRows(deps, believed(deps, look.now), current)
-    const isLast = dead.length < CHUNK
+    // A grant that dies with this very commit may mint until then: once more, for what it minted.
+    const isLast = dead.length < CHUNK && !dead.some(({ kind }) => kind === 'grant')
     const confirmations = isLast ? await toConfirm(deps, current, dead) : []
     const complete = isLast && allConfirmed(confirmations)
     const next: Revocation = {

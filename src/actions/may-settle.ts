@@ -31,6 +31,20 @@ export async function needsMet(look: Look, { caller }: Context, widening: Wideni
   return met
 }
 
+/** The widening with the yeses that still count: who is removed or locked since decides nothing more (S2, S12). */
+export async function stillGiven(look: Look, widening: Widening): Promise<Widening> {
+  const given: Widening['given'][number][] = []
+  for (const one of widening.given) {
+    const need = widening.needs[one.need]
+    if (need === undefined) continue
+    const counts =
+      need.as === 'admin' ||
+      ((await inForceAs(look, need)).includes(one.by) && !isLocked(await look.row('person', one.by), look.now))
+    if (counts) given.push(one)
+  }
+  return { ...widening, given }
+}
+
 const inForceAs = (look: Look, need: Need): Promise<readonly string[]> => {
   switch (need.as) {
     case 'owner of agent':

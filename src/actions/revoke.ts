@@ -3,7 +3,7 @@
 
 import { mayMove, move } from '../core/lifecycle.ts'
 import type { Act } from '../core/matrix.ts'
-import type { AccessRequest, Credential, Grant, Revocation, Row, Session } from '../core/model.ts'
+import type { Credential, Grant, Revocation, Row, Session } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { type AuditRecord, personal, rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -101,7 +101,10 @@ export async function revoke(deps: Deps, context: Context, input: RevokeInput): 
 
 type Taken = { readonly value: Revocation; readonly put: readonly Row[]; readonly records: readonly AuditRecord[] }
 
-/** Its pending requests and every grant asked for in it, with it; every credential minted in it dies by judgement (S11). */
+/**
+ * The session, and the grants asked for in it that are known by now. Its requests can be approved no more, its credentials
+ * are dead by judgement; both follow, and so do grants that were being made meanwhile (S11).
+ */
 async function takeSession(
   deps: Deps,
   context: Context,
@@ -110,18 +113,15 @@ async function takeSession(
   reason: string | null,
 ): Promise<Taken> {
   const where = { session: session.id }
-  const [requests, grants] = await Promise.all([
-    deps.store.list({ kind: 'request', where: { ...where, state: 'pending' }, limit: IN_ONE_COMMIT }),
-    deps.store.list({ kind: 'grant', where: { ...where, state: 'active' }, limit: IN_ONE_COMMIT }),
-  ])
+  const grants = await deps.store.list({ kind: 'grant', where: { ...where, state: 'active' }, limit: IN_ONE_COMMIT })
   const revocation = newRevocation(deps, context, look.now, {
     act: 'session revoked',
     target: `session/${session.id}`,
     agent: session.agent,
     tool: null,
     reason,
-    takes: [where, ...grants.rows.map((grant) => ({ grant: grant.id }))],
-    counts: { sessions: 1, requests: requests.rows.length, grants: grants.rows.length },
+    takes: [where],
+    counts: { sessions: 1, grants: grants.rows.length },
   })
   const subject = { agent: session.agent, session: session.id, revocation: revocation.id }
   return {
@@ -129,20 +129,10 @@ async function takeSession(
     put: [
       { kind: 'session', row: { ...move('session', session, 'revoked'), revocation: revocation.id } },
       { kind: 'revocation', row: revocation },
-      ...requests.rows.map((row): Row => ({ kind: 'request', row: withdrawn(row, revocation, look.now) })),
       ...grants.rows.map((row): Row => ({ kind: 'grant', row: revokedGrant(row, revocation) })),
     ],
     records: [
       recordOf(context, look.now, 'session.revoked', subject, ended('asked', reason)),
-      ...requests.rows.map((row) =>
-        recordOf(
-          context,
-          look.now,
-          'request.withdrawn',
-          { ...subject, tool: row.tool, request: row.id },
-          { because: 'session revoked' },
-        ),
-      ),
       ...grants.rows.map((row) =>
         recordOf(
           context,
@@ -158,12 +148,6 @@ async function takeSession(
 
 const revokedGrant = (grant: Grant, revocation: Revocation): Grant => ({
   ...move('grant', grant, 'revoked'),
-  revocation: revocation.id,
-})
-
-const withdrawn = (request: AccessRequest, revocation: Revocation, at: number): AccessRequest => ({
-  ...move('request', request, 'withdrawn'),
-  decidedAt: at,
   revocation: revocation.id,
 })
 

@@ -8,7 +8,7 @@ import { type Problem, problem } from '../core/problem.ts'
 import { type AuditRecord, personal } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { type SliceValue, sliceId } from '../core/slice.ts'
-import { barredName, lockOn, needsMet, notYours, unfit } from './may-settle.ts'
+import { barredName, lockOn, needsMet, notYours, stillGiven, unfit } from './may-settle.ts'
 import type { Context, Deps } from './ports.ts'
 import { byOf } from './revoke.ts'
 import { type CutOff, rowsForMoves } from './slice-rows.ts'
@@ -48,7 +48,10 @@ export async function settleRevision(
       const waiting = await waitingIn(deps, look, input.id)
       if (waiting.length === 0) return err(nothingWaits(input.id))
       const judged = await Promise.all(
-        waiting.map(async (widening) => ({ widening, meets: await needsMet(look, context, widening) })),
+        waiting.map(async (row) => {
+          const widening = await stillGiven(look, row)
+          return { widening, meets: await needsMet(look, context, widening) }
+        }),
       )
       const mine = judged.filter(({ meets }) => meets.length > 0)
       if (mine.length === 0) return err(notYours(waiting))

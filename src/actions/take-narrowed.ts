@@ -254,6 +254,7 @@ export async function reachesOf(
     for (const session of await listAll(deps, 'session', { agent: name, state: 'open', expiresAfter: now })) {
       if (!isGone && keysLeft.includes(session.key)) continue
       reach.sessions.push(session)
+      if (!isGone) reach.takes.push({ session: session.id })
       reach.requests.push(...(await listAll(deps, 'request', { session: session.id, state: 'pending' })))
       for (const row of await listAll(deps, 'grant', { session: session.id, state: 'active', expiresAfter: now }))
         take(row, isGone ? 'superseded' : 'revoked', reach)
