@@ -199,8 +199,8 @@ describe('a session that is dead', () => {
   test('is not judged by a store that is not sure of itself (P10)', async () => {
     const { token } = await served.session('triage-bot')
     vi.spyOn(served.deps.store, 'fresh').mockReturnValue(false)
-    const response = await refusedWith(token, 503, 'stale_view')
-    expect(response.headers.get('retry-after')).toBe('2')
+    const response = await refusedWith(token, 503, 'audit_unavailable')
+    expect(response.headers.get('retry-after')).toBe('5')
     expect(response.headers.has('www-authenticate')).toBe(false)
   })
 })

@@ -103,6 +103,7 @@ describe('the guard of the package against this feed', () => {
       id: 'grt_approved',
       approval: 'owner',
       approvers: ['alice@example.com'],
+      born: { ...held.rows[0]!.born, approvers: [1] },
     } as const
     await broker.put([{ kind: 'grant', row: approved }])
     const other = await issue('grt_approved')
@@ -118,7 +119,14 @@ describe('the guard of the package against this feed', () => {
       const held = await broker.deps().store.list({ kind: 'grant', where: { agent: 'triage-bot' }, limit: 1 })
       const first =
         held.rows[0] ?? (await issue().then(() => broker.deps().store.list({ kind: 'grant', limit: 1 }))).rows[0]!
-      const approved = { ...first, id: 'grt_approved', approval: 'owner', approvers: ['alice@example.com'] } as const
+      const born = { ...first.born, approvers: [1] }
+      const approved = {
+        ...first,
+        id: 'grt_approved',
+        approval: 'owner',
+        approvers: ['alice@example.com'],
+        born,
+      } as const
       await broker.put([{ kind: 'grant', row: approved }])
       const { token } = await issue('grt_approved')
       const { store, clock } = broker.deps()
@@ -169,7 +177,7 @@ describe('the guard of the package against this feed', () => {
     await vi.waitUntil(() => guard.status().lastFault !== undefined && guard.status().state === 'live', {
       timeout: 8000,
     })
-    expect(await passes(token)).toBe(true)
+    await expect.poll(() => passes(token), { timeout: 8000 }).toBe(true)
   })
 
   test('loses its feed within a second of its verifier token being revoked (S10, S14)', async () => {
