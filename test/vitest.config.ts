@@ -8,6 +8,7 @@ export default defineConfig({
       'test/tools/**',
       'test/examples/**',
       'test/crash/**',
+      'test/model/**',
       'test/contracts/postgres.test.ts',
       '**/node_modules/**',
     ],
