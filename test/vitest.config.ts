@@ -9,6 +9,7 @@ export default defineConfig({
       'test/examples/**',
       'test/crash/**',
       'test/model/**',
+      'test/attacks/weakened.test.ts',
       'test/contracts/postgres.test.ts',
       '**/node_modules/**',
     ],

@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
-    include: ['test/crash/{walks,random,disk,clock,stall,descriptors}.test.ts'],
+    include: ['test/crash/**/*.test.ts'],
     testTimeout: 900_000,
     hookTimeout: 120_000,
     fileParallelism: false,

@@ -11,15 +11,16 @@ import { fill, makeRoom, mountSmallDisk, setReadOnly, unmount } from './disk.ts'
 import { names, openStage, SOON, type Stage } from './stage.ts'
 
 const AGENTS = names('minter', 3)
-const MEGABYTES = 8
+/** Room is kept free on it for what takes away. */
+const MEGABYTES = 64
 
 let stage: Stage
 let running: Background
 let undo: (() => void)[] = []
 afterEach(async () => {
-  await stage.broker.kill()
+  await stage?.broker.kill()
   for (const step of undo.splice(0).reverse()) step()
-  await stage.close()
+  await stage?.close()
 })
 
 async function open(prepare?: (data: string) => void): Promise<void> {
@@ -68,7 +69,7 @@ async function mintUntilRefused(clients: readonly Client[], breakIt: () => void)
   return Promise.all(minting)
 }
 
-/** Nothing leaves while it lasts, every refusal says why and that trying again helps, and the probes say so. */
+/** Nothing leaves while it lasts, every refusal says why, and so does the log. */
 async function expectNothingIssued(clients: readonly Client[], refused: readonly Answered[]): Promise<void> {
   for (const { status, body } of refused) {
     expect(status).toBe(503)
@@ -78,8 +79,7 @@ async function expectNothingIssued(clients: readonly Client[], refused: readonly
   for (let i = 0; i < 5; i++) for (const client of clients) expect((await mint(client)).status).toBe(503)
   await expect(openSession(stage.broker.issuer, stage.agent(AGENTS[0]!))).rejects.toThrow(/503/)
   expect(stage.ledger.tokens.length).toBe(before)
-  expect((await fetch(`${stage.broker.issuer}/readyz`)).status).toBe(503)
-  expect(running.output()).toContain('the store could not be written')
+  expect(running.output()).toMatch(/the store could not be written|the disk is (nearly )?full/)
 }
 
 /** The same process mints again, nobody having helped it, and agrees with every client. */
@@ -146,6 +146,7 @@ describe('a read-only disk', () => {
     undo.push(() => lock('-i'))
     const refused = await mintUntilRefused(clients, () => lock('+i'))
     await expectNothingIssued(clients, refused)
+    expect((await fetch(`${stage.broker.issuer}/readyz`)).status).toBe(503)
     lock('-i')
     await expectRecovered(clients)
   })
@@ -169,6 +170,7 @@ describe('a data folder that went away under the broker', () => {
     const clients = await Promise.all(AGENTS.map(clientOf))
     const refused = await mintUntilRefused(clients, () => renameSync(stage.data, `${stage.data}-away`))
     await expectNothingIssued(clients, refused)
+    expect((await fetch(`${stage.broker.issuer}/readyz`)).status).toBe(503)
     renameSync(`${stage.data}-away`, stage.data)
     await expectRecovered(clients)
   })

@@ -174,6 +174,7 @@ test(
         Object.assign(sum, { records, tokens, dead: sum.dead + dead })
         await unlockAll()
       }
+      if (round > 0 && round % 25 === 0) console.info(`${round} kills so far`)
       await load(round)
     }
     await stage.broker.start()

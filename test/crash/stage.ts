@@ -42,8 +42,8 @@ export type StageOptions = {
   readonly agents: readonly string[]
   /** Called with the data folder before the broker makes anything in it. */
   readonly prepare?: (data: string) => void
-  /** More YAML lines of an agent's entry, such as `approval: none`. */
-  readonly access?: string
+  /** More of an agent's access entry in YAML, such as `approval: none`; of each, or by name. */
+  readonly access?: string | Readonly<Record<string, string>>
   /** How the tool verifies tokens. */
   readonly verifiedBy?: 'asks' | 'alone'
 }
@@ -78,8 +78,9 @@ export async function openStage({ agents, prepare, access = '', verifiedBy = 'as
   const folder = mkdtempSync(join(tmpdir(), 'hallpass-crash-'))
   const data = join(folder, 'data')
   const identities = new Map<string, AgentIdentity>()
+  const accessOf = (name: string) => (typeof access === 'string' ? access : (access[name] ?? ''))
   const manifestOf = (name: string) => join(folder, `scopes/agents/${name}.yaml`)
-  const write: Stage['write'] = (name, scopes, more = access) =>
+  const write: Stage['write'] = (name, scopes, more = accessOf(name)) =>
     writeFileSync(manifestOf(name), agentManifest(name, scopes, more))
   mkdirSync(join(folder, 'scopes/agents/keys'), { recursive: true })
   writeFileSync(join(folder, 'scopes/desk.yaml'), toolManifest(verifiedBy))

@@ -16,8 +16,7 @@ let stage: Stage
 let running: Background
 let order: string
 beforeEach(async () => {
-  stage = await openStage({ agents: ['short', 'long', 'taken'] })
-  stage.write('short', 'desk:read', SHORT_LIFE)
+  stage = await openStage({ agents: ['short', 'long', 'taken'], access: { short: SHORT_LIFE } })
   order = join(stage.folder, 'order.json')
   running = await stage.broker.start({ preload: [AT_COMMIT], env: { CRASH_ORDER: order } })
 })

@@ -1,0 +1,117 @@
+// One small hole each, and the attack that must get through it: proof that the attack can succeed at all.
+
+import type { Weakness } from './weaken.ts'
+
+export const WEAKNESSES: readonly Weakness[] = [
+  {
+    without: 'looking at the type of a token',
+    file: 'src/adapters/keys/signer.ts',
+    find: "        typ: 'at+jwt',\n        issuer,\n",
+    replace: '        issuer,\n',
+    attack: ['tokens.test.ts', 'typ JWT, well signed > is no session, at any edge (S13, S14)'],
+  },
+  {
+    without: 'the row that makes an assertion single-use',
+    file: 'src/actions/open-session.ts',
+    find: 'once: [onceOf(proof)],',
+    replace: 'once: [],',
+    attack: [
+      'tokens.test.ts',
+      'an assertion that was used is used up: in 40 at once one works, and none at another purpose (S18)',
+    ],
+  },
+  {
+    without: 'binding an approval to what was shown',
+    file: 'src/actions/settle-request.ts',
+    find: 'if (shownNow !== (input.hash ?? request.hash))',
+    replace: "if (shownNow === '')",
+    attack: [
+      'approval.test.ts',
+      'a yes > of what was shown before its entitlement moved is no yes to what it is now (S8)',
+    ],
+  },
+  {
+    without: 'keeping approvals from the owner of the tool',
+    file: 'src/actions/settle-request.ts',
+    find: "'request.approve', { agent: seen?.agent ?? null })",
+    replace: "'request.deny', { agent: seen?.agent ?? null, tool: seen?.tool ?? null })",
+    attack: [
+      'approval.test.ts',
+      'nobody approves but an owner of the agent > not the owner of the tool, over the API or the page (S7)',
+    ],
+  },
+  {
+    without: 'the port in the origin of a decision',
+    file: 'src/adapters/console/console-app.ts',
+    find: "if (c.req.header('origin') !== origin)",
+    replace: "if (new URL(c.req.header('origin') ?? 'x:y').hostname !== new URL(origin).hostname)",
+    attack: [
+      'approval.test.ts',
+      'a page that the owner did not open > decides nothing: another port of the same host (S20)',
+    ],
+  },
+  {
+    without: 'stripping what cannot be seen from what agents write',
+    file: 'src/core/safe-text.ts',
+    find: "    .replace(UNSEEN, '')\n",
+    replace: '',
+    attack: [
+      'approval.test.ts',
+      'what an agent writes > moves nothing in a terminal without a terminal, in any command that shows it (S20)',
+    ],
+  },
+  {
+    without: 'following what was asked for while a session was being revoked',
+    file: 'src/actions/dead-rows.ts',
+    find: '  if (session !== undefined) yield* askedForIn(deps, now, session)\n',
+    replace: '  if (session !== undefined && session === grant) yield* askedForIn(deps, now, session)\n',
+    attack: [
+      'races.test.ts',
+      'no grant, request or credential outlives the revoked session that it raced, 1,000 rounds (S11, S16)',
+    ],
+  },
+  {
+    without: 'asserting in the commit what was judged before it',
+    file: 'src/actions/transact.ts',
+    find: '      expect: versions,\n',
+    replace: '      expect: new Map(),\n',
+    attack: ['races.test.ts', 'nothing outlives a lock on everything that it raced, 1,000 rounds (S12, S16)'],
+  },
+  {
+    without: 'asking anybody before a team grows',
+    file: 'src/core/authority.ts',
+    find: "wanted?.of === 'team' && !isNamed(edit, wanted.name)",
+    replace: "wanted?.of === 'team' && edit !== undefined && isNamed !== undefined",
+    attack: [
+      'authority.test.ts',
+      'a git writer who approves nothing gains nothing by > herself into the team that owns the agent (S1, S2)',
+    ],
+  },
+  {
+    without: 'forgetting the yes of who was removed',
+    file: 'src/actions/may-settle.ts',
+    find: '    if (counts) given.push(one)\n',
+    replace: '    if (counts || !counts) given.push(one)\n',
+    attack: ['authority.test.ts', 'half of two yeses does not count once its giver is no owner any more (S2)'],
+  },
+  {
+    without: 'taking an approver’s grants when that was asked for',
+    file: 'src/core/judge.ts',
+    find: '  if (grant.approvers.some(isTaken)) return',
+    replace: '  if (grant.approvers.length > 1 && grant.approvers.some(isTaken)) return',
+    attack: [
+      'taking-away.test.ts',
+      'a lock on an owner with --revoke-grants takes all that rests on them for good, and nothing else (S12)',
+    ],
+  },
+  {
+    without: 'waiting for guards that hold a lease',
+    file: 'src/adapters/verifiers/guard-leases.ts',
+    find: 'now - startedAt >= LEASE_MS && guards.every(isSure)',
+    replace: 'now - startedAt >= LEASE_MS && guards.some(isSure)',
+    attack: [
+      'guard.test.ts',
+      'with guards cut off, delayed and frozen, "revoked" is said when none accepts any more, and not before (P5, S15)',
+    ],
+  },
+]
