@@ -27,9 +27,9 @@ describe('a denial', () => {
     ['sub', () => ({ sub: 'triage-bot' })],
   ]
   test.each(kinds)('by %s kills a token that was already accepted, and no other (S15, P5)', async (kind, deny) => {
-    const guard = broker.guard()
     const other = await makeKey()
     broker.state.published.push(other)
+    const guard = broker.guard()
     const token = await broker.mint({ jti: 'mine' })
     const bystander = await broker.mint(
       { jti: 'other', sid: 'session-2', grant_id: 'grant-2', sub: 'deploy-bot' },
