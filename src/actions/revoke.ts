@@ -79,7 +79,7 @@ export async function revoke(deps: Deps, context: Context, input: RevokeInput): 
     const refused = await authorize(look, context.caller, ACTS[input.kind], { agent, tool })
     if (refused !== null) return err(refused)
     if (row === undefined) return err(problem('invalid_request', `There is no such ${input.kind}.`, { missing: true }))
-    if (row.state === 'revoked' && row.revocation !== null) {
+    if (row.state === 'revoked' && row.revocation !== null && !(await leftMore(deps, input))) {
       const before = await look.row('revocation', row.revocation)
       if (before !== undefined) return ok({ value: before, records: [] })
     }
@@ -99,6 +99,16 @@ export async function revoke(deps: Deps, context: Context, input: RevokeInput): 
   return ok(revocation)
 }
 
+/** A lock ends an agent's sessions and only suspends its grants: revoking such a session takes what was asked for in it. */
+async function leftMore(deps: Pick<Deps, 'store'>, { kind, id }: RevokeInput): Promise<boolean> {
+  if (kind !== 'session') return false
+  const [requests, grants] = await Promise.all([
+    deps.store.list({ kind: 'request', where: { session: id, state: 'pending' }, limit: 1 }),
+    deps.store.list({ kind: 'grant', where: { session: id, state: 'active' }, limit: 1 }),
+  ])
+  return requests.rows.length + grants.rows.length > 0
+}
+
 type Taken = { readonly value: Revocation; readonly put: readonly Row[]; readonly records: readonly AuditRecord[] }
 
 /**
@@ -114,6 +124,7 @@ async function takeSession(
 ): Promise<Taken> {
   const where = { session: session.id }
   const grants = await deps.store.list({ kind: 'grant', where: { ...where, state: 'active' }, limit: IN_ONE_COMMIT })
+  const isOpen = mayMove('session', session.state, 'revoked')
   const revocation = newRevocation(deps, context, look.now, {
     act: 'session revoked',
     target: `session/${session.id}`,
@@ -121,13 +132,15 @@ async function takeSession(
     tool: null,
     reason,
     takes: [where],
-    counts: { sessions: 1, grants: grants.rows.length },
+    counts: { sessions: isOpen ? 1 : 0, grants: grants.rows.length },
   })
   const subject = { agent: session.agent, session: session.id, revocation: revocation.id }
   return {
     value: revocation,
     put: [
-      { kind: 'session', row: { ...move('session', session, 'revoked'), revocation: revocation.id } },
+      ...(isOpen
+        ? [{ kind: 'session' as const, row: { ...move('session', session, 'revoked'), revocation: revocation.id } }]
+        : []),
       { kind: 'revocation', row: revocation },
       ...grants.rows.map((row): Row => ({ kind: 'grant', row: revokedGrant(row, revocation) })),
     ],

@@ -248,16 +248,21 @@ export async function reachesOf(
     const reach = reachOf('agent', name)
     reach.takes.push({ agent: name })
     const isGone = isCut('agent', name)
-    for (const grant of await listAll(deps, 'grant', { agent: name, state: 'active', expiresAfter: now }))
+    // A session may have expired, or a lock ended it: what was asked for with a key goes with the key all the same.
+    const grants = await listAll(deps, 'grant', { agent: name, state: 'active', expiresAfter: now })
+    const requests = await listAll(deps, 'request', { agent: name, state: 'pending', expiresAfter: now })
+    const askedIn = await deps.store.read([...grants, ...requests].map((asked) => keyOf('session', asked.session)))
+    const isLeft = (session: Session | undefined) =>
+      !isGone && (session === undefined || keysLeft.includes(session.key))
+    for (const grant of grants)
       if (isGone) judgeGrant(grant, reach)
-      else shorten(grant, reach)
+      else if (isLeft(askedIn.get('session', grant.session))) shorten(grant, reach)
+      else take(grant, 'revoked', reach)
+    reach.requests.push(...requests.filter((request) => !isLeft(askedIn.get('session', request.session))))
     for (const session of await listAll(deps, 'session', { agent: name, state: 'open', expiresAfter: now })) {
-      if (!isGone && keysLeft.includes(session.key)) continue
+      if (isLeft(session)) continue
       reach.sessions.push(session)
       if (!isGone) reach.takes.push({ session: session.id })
-      reach.requests.push(...(await listAll(deps, 'request', { session: session.id, state: 'pending' })))
-      for (const row of await listAll(deps, 'grant', { session: session.id, state: 'active', expiresAfter: now }))
-        take(row, isGone ? 'superseded' : 'revoked', reach)
     }
   }
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Applied, applyManifests } from '../../src/actions/apply-manifests.ts'
 import { decommissionAgent } from '../../src/actions/decommission-agent.ts'
+import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { planManifests } from '../../src/actions/plan-manifests.ts'
 import { requestAccess } from '../../src/actions/request-access.ts'
 import { settleRevision } from '../../src/actions/settle-revision.ts'
@@ -450,4 +451,29 @@ test('names once in force stay known when their documents go (P3)', async () => 
   expect([[...known.roles], [...known.teams]]).toEqual([['triage'], ['sre']])
   expect([...(known.scopes?.get('tickets') ?? [])]).toEqual(['close', 'comment', 'read'])
   expect([...(known.details?.get('tickets') ?? [])]).toEqual(['queue'])
+})
+
+test('a key taken out takes the grants asked for with it, also in a session that expired or that a lock ended (S11)', async () => {
+  const access = [entry('tickets', ['read'], { approval: 'none', grantForSeconds: 8 * 3600 })]
+  const withKeys = (...keys: readonly string[]) => agent('bot', { keys: keys.map((name) => key(name)), access })
+  for (const end of ['expiry', 'lock'] as const) {
+    const own = await createHarness()
+    try {
+      await own.start(setOf(tool('tickets'), withKeys('stolen', 'good')))
+      const grant = await own.grant(await own.session('bot', 'stolen'), 'tickets', ['read'])
+      if (end === 'expiry') own.disk.clock.advance(2 * 3600)
+      else {
+        const input = { kind: 'agent', name: 'bot', reason: 'x', forSeconds: null, revokeGrants: false } as const
+        const { lock } = unwrap(await setLock(own.deps, as.admin, input))
+        unwrap(await liftLock(own.deps, as.admin, { lock: lock.id, reason: null }))
+      }
+      const set = setOf(tool('tickets'), withKeys('good'))
+      expect((await own.credential(await own.session('bot', 'good'), grant)).ok).toBe(true)
+      unwrap(await applyManifests(own.deps, as.watcher, { set, base: null }))
+      expect((await own.credential(await own.session('bot', 'good'), grant)).ok).toBe(false)
+      expect((await own.row('grant', grant.id))?.state).toBe('revoked')
+    } finally {
+      await own.close()
+    }
+  }
 })

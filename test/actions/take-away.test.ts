@@ -48,6 +48,18 @@ describe('a session revoked', () => {
     expect(await mints(again, held[0]!.grant)).toBe(false)
   })
 
+  test('takes the grants also where a lock had ended the session before, and once (S11, S12)', async () => {
+    await h.start(setOf(...tools, bot))
+    const { session, held } = await holding()
+    const { lock: set } = unwrap(await lock('agent', 'bot'))
+    unwrap(await liftLock(h.deps, as.admin, { lock: set.id, reason: null }))
+    expect(await mints(await h.session('bot'), held[0]!.grant)).toBe(true)
+    const take = () => revoke(h.deps, as.admin, { kind: 'session', id: session.id, reason: null })
+    expect(unwrap(await take()).counts).toMatchObject({ sessions: 0, grants: 1, credentials: 1 })
+    expect(await mints(await h.session('bot'), held[0]!.grant)).toBe(false)
+    expect(unwrap(await take()).act).toBe('locked')
+  })
+
   test('leaves what other sessions asked for alone, and a second call answers the same receipt (S11)', async () => {
     await h.start(setOf(...tools, bot))
     const mine = await holding()
