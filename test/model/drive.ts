@@ -27,7 +27,7 @@ import { documentId, isWithin, ownersOf, POINTS } from './authority-model.ts'
 import { detailsOf, heldAs, heldGrant, partOf, queuesOf } from './broker-words.ts'
 import { Died, dying } from './dying-store.ts'
 import { type HeldGrant, type HeldSession, ReferenceModel } from './reference-model.ts'
-import { firstDocuments, PEOPLE, PRELUDE, type Step, setFrom, WHOEVER_GAINED, WHOEVER_MAY } from './steps.ts'
+import { firstDocuments, PEOPLE, PRELUDE, type Step, setFrom, WHOEVER_GAINED, WHOEVER_MAY, widened } from './steps.ts'
 
 /** The broker did what the model does not justify. */
 class Unjustified extends Error {
@@ -108,11 +108,20 @@ function createDriver(harness: Harness, first: Map<string, Manifest>, counts: Co
     if (step.who !== WHOEVER_MAY) return step.who
     const owner = (agent: string | undefined) => ownersOf(model.parts, `agent/${agent}`)[0] ?? 'admin'
     if (step.do === 'settle') {
-      const need = [...model.waiting.values()].flatMap(({ needs }) => needs).find(({ givenBy }) => givenBy === null)
+      const slice = waitingSlice(step)
+      const waits = slice === undefined ? [...model.waiting.values()] : [model.waiting.get(slice)]
+      const need = waits.flatMap((one) => one?.needs ?? []).find(({ givenBy }) => givenBy === null)
       return need === undefined || need.eligible === 'admin' ? 'admin' : (need.eligible[0] ?? 'admin')
     }
     if (step.do === 'approve' || step.do === 'deny') return owner(nth(pending(), step.request)?.agent)
     return 'admin'
+  }
+
+  /** What one settles alone; undefined is all that they may of the revision. */
+  function waitingSlice({ one }: Extract<Step, { do: 'settle' }>): string | undefined {
+    const open = [...model.waiting].flatMap(([id, { declined }]) => (declined ? [] : [id]))
+    if (one === null) return undefined
+    return one === 'people' ? open.find((id) => !id.startsWith('access/')) : nth(open, one)
   }
 
   async function take(step: Step): Promise<void> {
@@ -163,6 +172,11 @@ function createDriver(harness: Harness, first: Map<string, Manifest>, counts: Co
             was === undefined ? step.document : someFields(was, step.document, step.fields),
           ),
         )
+      }
+      case 'widen': {
+        const was = nth([...documents.values()], step.pick)
+        if (was === undefined) return null
+        return applying(new Map(documents).set(documentId(was), widened(was, step.person, step.entry)))
       }
       case 'remove': {
         const next = new Map(documents)
@@ -269,7 +283,8 @@ function createDriver(harness: Harness, first: Map<string, Manifest>, counts: Co
   async function settling(step: Extract<Step, { do: 'settle' }>): Promise<Doing | null> {
     const before = new Map((await rows('widening')).map((row) => [row.id, row]))
     const waiting = [...before.values()].filter(({ state }) => state === 'waiting')
-    const one = step.one === null ? undefined : nth(waiting, step.one)
+    const slice = waitingSlice(step)
+    const one = slice === undefined ? undefined : waiting.find((widening) => widening.slice === slice)
     const id = one?.id ?? waiting[0]?.revision
     if (id === undefined) return null
     const decision = step.yes ? 'accept' : 'decline'

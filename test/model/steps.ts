@@ -126,8 +126,9 @@ export type Crash = { readonly at: 0 | 1; readonly durable: boolean }
 
 type Acts =
   | { readonly do: 'edit'; readonly document: Manifest; readonly fields: readonly number[] }
+  | { readonly do: 'widen'; readonly pick: number; readonly person: string; readonly entry: AccessEntry }
   | { readonly do: 'remove' | 'restore'; readonly pick: number }
-  | { readonly do: 'settle'; readonly who: string; readonly yes: boolean; readonly one: number | null }
+  | { readonly do: 'settle'; readonly who: string; readonly yes: boolean; readonly one: number | 'people' | null }
   | { readonly do: 'open'; readonly agent: string; readonly key: string }
   | { readonly do: 'ask'; readonly session: number; readonly point: number; readonly seconds: number | null }
   | {
@@ -189,13 +190,18 @@ const acts: fc.Arbitrary<Acts> = fc.oneof(
     document: arbitraryDocument,
     fields: fc.uniqueArray(fc.nat({ max: 6 }), { minLength: 1, maxLength: 3 }),
   }),
+  act(8, 'widen', { pick: nth, person: oneOf<string>(PEOPLE), entry: access }),
   act(3, 'remove', { pick: nth }),
   act(9, 'restore', { pick: fc.nat({ max: 20 }) }),
-  act(5, 'settle', { who: fc.constant(WHOEVER_GAINED), yes: fc.constant(true), one: oneOf([null, 0, 1, 2]) }),
+  act(9, 'settle', {
+    who: fc.constant(WHOEVER_GAINED),
+    yes: fc.constant(true),
+    one: oneOf<number | null>([null, null, 0, 1]),
+  }),
   act(12, 'settle', {
     who,
     yes: oneOf([true, true, true, true, true, true, false]),
-    one: oneOf([null, null, 0, 1, 2]),
+    one: oneOf<number | 'people' | null>([null, 'people', 'people', 0, 1]),
   }),
   act(12, 'open', { agent: oneOf<string>(['bot', 'bot', 'other']), key: oneOf(['one', 'two']) }),
   act(14, 'ask', { session: nth, point: fc.nat({ max: 5000 }), seconds: oneOf([null, null, 600, 36_000]) }),
@@ -230,6 +236,21 @@ const crash: fc.Arbitrary<Crash | null> = fc.oneof(
   { weight: 9, arbitrary: fc.constant(null) },
   { weight: 1, arbitrary: fc.record({ at: oneOf([0, 1] as const), durable: fc.boolean() }) },
 )
+
+/** The document with one more person who decides, and one more thing to decide about. */
+export function widened(document: Manifest, person: string, entry: AccessEntry): Manifest {
+  const more = (people: readonly string[]) => [...new Set([...people, person])].toSorted()
+  if (document.kind === 'Agent')
+    return { ...document, owners: more(document.owners), access: [...document.access, entry] }
+  if (document.kind === 'Tool')
+    return {
+      ...document,
+      owners: more(document.owners),
+      scopes: Object.fromEntries(SCOPES.map((name) => [name, scope()])),
+    }
+  if (document.kind === 'Team') return { ...document, members: more(document.members) }
+  return { ...document, access: [...document.access, entry] }
+}
 
 /** How each history begins: sessions, grants with and without approval, and credentials. */
 export const PRELUDE: readonly Step[] = [
