@@ -1,25 +1,12 @@
 // The store on PostgreSQL: groups of members through one connection, memory that follows the log whoever writes it.
-// Nothing is answered before it is durable and seen by this process's own reads. What is in doubt is settled before
-// anything else is written; a log that is not the one that memory holds stops everything.
+// Nothing is answered before it is durable and seen by this process's own reads.
 
-import {
-  type Clock,
-  type Log,
-  type Member,
-  type Outcome,
-  type Snapshot,
-  type Store,
-  StoreInDoubt,
-  StoreUnavailable,
-} from '../../../actions/ports.ts'
+import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
 import { type Key, keyOf, type Rows, type Seq } from '../../../core/model.ts'
-import { createInDoubt } from '../in-doubt.ts'
-import { formsOf } from '../insisted.ts'
-import { type Prepared, prepare } from '../prepare.ts'
-import { createQueue, footprint, type Waiting } from '../queue.ts'
 import { partsOf } from '../rows.ts'
 import { snapshotOf } from '../snapshot.ts'
 import type { Held } from '../view.ts'
+import { createCommitLoop } from './commit-loop.ts'
 import { type Connections, connectionsTo, type Line, QueryError, type Readers } from './connections.ts'
 import { follow } from './follower.ts'
 import { createMemory } from './memory.ts'
@@ -47,19 +34,6 @@ export type PostgresStoreOptions = {
   readonly keepChanges?: number
   /** Connections for reads, besides three for writing, following and upkeep. */
   readonly maxReaders?: number
-}
-
-const PROBE_MS = 1_000
-const BUSY_RETRY_MS = 10
-const BUSY_LIMIT_MS = 3_000
-/** How long a commit that is durable waits to be seen here, before it is called in doubt. */
-const SEEN_MS = 5_000
-
-type Flight = Waiting & {
-  readonly member: Member
-  readonly prepared: Prepared
-  readonly resolve: (outcome: Outcome) => void
-  readonly reject: (error: Error) => void
 }
 
 /**
@@ -121,198 +95,28 @@ async function createStore(
 ): Promise<Store> {
   const { clock, log, maxQueue = 10_000, maxGroup = 32 } = options
   const reader = createReader(lines.readers)
-  const writer = createWriter(lines.writer, channel, options.skewMs ?? 2_000)
   const upkeep = createUpkeep(lines.upkeep, options.keepChanges ?? 100_000, log)
-  const queue = createQueue<Flight>(maxQueue, maxGroup)
-  const inDoubt = createInDoubt()
-  const doubted = new Set<string>()
-  /** Taken away in this process and not written yet: while there is one, everything is denied. */
-  const insisted = new Map<string, { readonly member: Member; readonly release: () => void }>()
-  let isWritten = true
-  /** Why this store stopped for good. */
-  let broken: string | null = null
-  let closing: PromiseWithResolvers<void> | null = null
-  let isFlying = false
-  let recovering: Promise<boolean> | null = null
-  let probing: ReturnType<typeof setInterval> | undefined
-
   const since = clock.monotonic()
-  const fresh = () => isWritten && broken === null && closing === null && follower.isFresh()
   // A listener hears of a database that does not answer by the heartbeat that stays away, and of the rest by a reload.
   const missed = (after: Seq, limit: number) =>
     reader.missed(after, limit).catch((thrown: unknown) => {
       if (thrown instanceof QueryError) return []
       throw thrown
     })
-  const memory = createMemory(await reader.whole(), missed, () => fresh())
+  const memory = createMemory(await reader.whole(), missed, () => loop.fresh())
   const { view } = memory
   const follower = follow({
+    ...{ memory, reader, clock, log, since },
     line: lines.doorbell,
-    memory,
-    reader,
-    clock,
-    log,
-    since,
-    onDifferent: stop,
+    onDifferent: (what) => loop.stop(what),
   })
+  const writer = createWriter(lines.writer, channel, options.skewMs ?? 2_000)
+  const loop = createCommitLoop({ clock, log, writer, memory, follower, upkeep, maxQueue, maxGroup })
+  let closing: Promise<void> | null = null
   onRing((from) => {
     if (from !== lines.writer.pid) follower.ring()
   })
   upkeep.after(view.seq, clock.now())
-
-  function stop(what: string): void {
-    broken = `The log is not what this process knows: ${what}. Nothing is issued until a restart.`
-    log?.error({ what }, 'the log is not what this process knows')
-  }
-
-  function commit(member: Member): Promise<Outcome> {
-    if (closing !== null) return Promise.reject(new StoreUnavailable('The store is closed.'))
-    const { promise, resolve, reject } = Promise.withResolvers<Outcome>()
-    const flight: Flight = { ...footprint(member), member, prepared: prepare(member), resolve, reject }
-    if (!queue.add(flight)) return Promise.resolve({ ok: false, why: 'overloaded', keys: [] })
-    schedule()
-    if (member.lane === 'normal') return promise
-    const release = inDoubt.hold(member)
-    return promise.finally(release)
-  }
-
-  function schedule(): void {
-    if (isFlying) return
-    isFlying = true
-    setImmediate(async () => {
-      for (let group = queue.take(); group.length > 0; group = queue.take()) await fly(group)
-      isFlying = false
-      closing?.resolve()
-    })
-  }
-
-  async function fly(group: readonly Flight[]): Promise<void> {
-    if (broken !== null || (!isWritten && !(await recover()))) {
-      for (const { reject } of group) reject(new StoreUnavailable(broken ?? 'The store cannot be written.'))
-      return
-    }
-    const members = group.map(({ prepared }) => prepared)
-    const since = clock.monotonic()
-    for (;;) {
-      const sentAt = clock.monotonic()
-      const result = await writer.commitGroup({ members, now: clock.now(), known: view.seq, tail: memory.tail })
-      if (result.ok) {
-        settle(group, result.outcomes)
-        if (view.seq >= result.size) follower.sawAt(sentAt)
-        else follower.ring()
-        return
-      }
-      if (result.why !== 'busy' || clock.monotonic() - since >= BUSY_LIMIT_MS) {
-        fail(group, result.why, result.error)
-        return
-      }
-      await new Promise((resolve) => setTimeout(resolve, BUSY_RETRY_MS))
-    }
-  }
-
-  /** Memory first, then the listeners, then whoever asked: at once where nobody else wrote in between. */
-  function settle(group: readonly Flight[], outcomes: readonly Outcome[]): void {
-    for (const [index, { member, resolve, reject }] of group.entries()) {
-      const outcome = outcomes[index]!
-      if (!outcome.ok) {
-        resolve(outcome)
-        continue
-      }
-      apply(member, outcome)
-      memory.reached(outcome.last + 1, SEEN_MS).then((isSeen) => {
-        if (isSeen) resolve(outcome)
-        else reject(new StoreInDoubt(member.id))
-      })
-    }
-    upkeep.after(view.seq, clock.now())
-  }
-
-  /** Unless others wrote in between: then the follower tells memory, in order. */
-  function apply({ at, put, records, setsTime }: Member, { first, last }: Outcome & { ok: true }): void {
-    if (first !== view.seq) return
-    const time = setsTime ? at : Math.max(memory.time, at)
-    memory.apply({ change: { first, last, at, put }, leaf: records.at(-1)!.leaf, time })
-  }
-
-  function fail(group: readonly Flight[], why: 'busy' | 'failed' | 'in doubt' | 'differs', error: string): void {
-    isWritten = false
-    log?.error({ why, error, members: group.length }, 'the store could not be written')
-    if (why === 'differs') stop(error)
-    for (const { member, reject } of group) {
-      if (why === 'in doubt') doubted.add(member.id)
-      reject(why === 'in doubt' ? new StoreInDoubt(member.id) : new StoreUnavailable(broken ?? `Not written: ${error}`))
-    }
-    probe()
-  }
-
-  function probe(): void {
-    probing ??= setInterval(recover, PROBE_MS)
-  }
-
-  /** Tries to write; once that works the fate of every commit in doubt is fixed and memory follows it. */
-  function recover(): Promise<boolean> {
-    recovering ??= recoverOnce().finally(() => {
-      recovering = null
-    })
-    return recovering
-  }
-
-  async function recoverOnce(): Promise<boolean> {
-    if (broken !== null || closing !== null) return false
-    // What was insisted on must still come to stand: writing it fixes its fate as well.
-    const ids = [...doubted].filter((id) => !insisted.has(id))
-    try {
-      await writer.settle(ids, clock.now())
-      await follower.look()
-      if (!(await writeInsisted())) return false
-    } catch (thrown) {
-      if (thrown instanceof QueryError) return false
-      throw thrown
-    }
-    if (broken !== null) return false
-    for (const id of ids) doubted.delete(id)
-    // Something may have failed, or been insisted on, meanwhile.
-    if (doubted.size > 0 || insisted.size > 0) return false
-    isWritten = true
-    clearInterval(probing)
-    probing = undefined
-    log?.info({ size: view.seq }, 'the store is written again')
-    return true
-  }
-
-  /** False where one of them is still not written. */
-  async function writeInsisted(): Promise<boolean> {
-    for (const [id, { member, release }] of insisted) {
-      const last = await insistedOn(member)
-      if (last === null) return false
-      if (view.seq <= last) await follower.look()
-      if (view.seq <= last) return false
-      release()
-      insisted.delete(id)
-      doubted.delete(id)
-      log?.info({ commit: id }, 'what was taken away without being written is written')
-    }
-    return true
-  }
-
-  /** Index of its last record, or null. */
-  async function insistedOn(member: Member): Promise<Seq | null> {
-    const [asJudged, anyway] = formsOf(member, memory.time)
-    // Its own id may have been settled as never, and no form of it is written under that any more.
-    for (const form of [asJudged, anyway, { ...anyway, id: `${member.id}_anew` }]) {
-      const group = { members: [prepare(form)], now: clock.now(), known: view.seq, tail: memory.tail }
-      const result = await writer.commitGroup(group)
-      if (!result.ok) {
-        if (result.why === 'differs') stop(result.error)
-        return null
-      }
-      const [outcome] = result.outcomes
-      if (!outcome?.ok) continue
-      apply(form, outcome)
-      return outcome.last
-    }
-    return null
-  }
 
   async function read(keys: readonly Key[]): Promise<Snapshot> {
     const known = new Map<Key, Held | null>()
@@ -340,28 +144,19 @@ async function createStore(
   }
 
   return {
-    commit: async (member) => commit(member),
-    // It is in force here at once; there is no file beside the database that would outlive this process.
-    async insist(member) {
-      log?.error({ commit: member.id }, 'something is taken away that cannot be written: everything is denied')
-      isWritten = false
-      if (!insisted.has(member.id)) insisted.set(member.id, { member, release: inDoubt.hold(member) })
-      if (closing === null) probe()
-      return 'in memory'
-    },
+    commit: loop.commit,
+    insist: loop.insist,
     read: (keys) =>
       guarded(async () => {
-        await inDoubt.wait(keys)
+        await loop.inDoubt.wait(keys)
         return read(keys)
       }),
     outcomeOf: (commitId) =>
       guarded(async () => {
-        if (doubted.has(commitId) && !(await recover())) {
-          throw new StoreUnavailable('What became of it is not known yet.')
-        }
+        await loop.fateKnown(commitId)
         const found = await reader.outcome(commitId)
         if (found === undefined) return 'never'
-        if (!(await memory.reached(found.last + 1, SEEN_MS))) throw new StoreUnavailable('It is not seen here yet.')
+        await loop.seen(found.last + 1)
         return { ok: true, ...found }
       }),
     list: (query) =>
@@ -371,7 +166,7 @@ async function createStore(
         if (isByHash && Object.values(others).every((value) => value === undefined)) {
           // A bearer token is checked by it: while it is being revoked, its row is in doubt like any other.
           const known = view.bearerByHash(hash)
-          if (known !== undefined) await inDoubt.wait([keyOf('bearer', known.id)])
+          if (known !== undefined) await loop.inDoubt.wait([keyOf('bearer', known.id)])
           const bearer = view.bearerByHash(hash)
           return { rows: bearer === undefined ? [] : [bearer as Rows[typeof query.kind]], seq: view.seq, next: null }
         }
@@ -388,18 +183,15 @@ async function createStore(
         if (found === undefined) throw new RangeError(`the log has no complete subtree ${level}/${index}`)
         return found
       }),
-    fresh,
+    fresh: loop.fresh,
     highestTime: () => memory.time,
-    async close() {
-      if (closing !== null) return closing.promise
-      closing = Promise.withResolvers<void>()
-      if (!isFlying) closing.resolve()
-      await closing.promise
-      clearInterval(probing)
-      memory.feed.close()
-      await recovering
-      await Promise.all([follower.close(), upkeep.close()])
-      await closeAll(lines)
+    close() {
+      closing ??= loop.close().then(async () => {
+        memory.feed.close()
+        await Promise.all([follower.close(), upkeep.close()])
+        await closeAll(lines)
+      })
+      return closing
     },
   }
 }
