@@ -34,7 +34,7 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
   if (!folder.ok) return folder
   let store: Store
   try {
-    store = await openStore(config.database, log)
+    store = await openStore(config.database, folder.value, log)
   } catch (thrown) {
     return err(thrown instanceof Error ? thrown.message : String(thrown))
   }
@@ -93,9 +93,14 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
 }
 
 /** One broker at a time: what it keeps in memory alone is not shared yet. */
-function openStore(database: Config['database'], log: Log): Promise<Store> {
+function openStore(database: Config['database'], folder: DataFolder, log: Log): Promise<Store> {
   const shared = { clock: systemClock, log }
   return database.engine === 'sqlite'
     ? openSqliteStore({ path: database.path, ...shared })
-    : openPostgresStore({ url: database.url.reveal(), exclusive: true, ...shared })
+    : openPostgresStore({
+        url: database.url.reveal(),
+        intentsPath: folder.intents,
+        exclusive: true,
+        ...shared,
+      })
 }

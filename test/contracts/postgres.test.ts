@@ -12,12 +12,12 @@ import {
 import { openPostgresStore, type PostgresStoreOptions } from '../../src/adapters/store/postgres/postgres-store.ts'
 import { MIGRATIONS } from '../../src/adapters/store/postgres/schema.ts'
 import type { Row } from '../../src/core/model.ts'
-import { crashAndRestart } from '../support/postgres-cluster.ts'
 import { administer, freshSchema, type TestSchema } from '../support/postgres-schema.ts'
+import { crashAndRestart } from '../support/postgres-server.ts'
 import { type Opened, type OpenOptions, storeContract } from './store-contract.ts'
 import { committed, member, START, sealed, session, testClock, tool } from './store-fixtures.ts'
 
-const url = inject('postgresUrl')
+const url = inject('postgresServer').url
 
 async function open(options: OpenOptions = {}): Promise<Opened> {
   const schema = freshSchema(url)

@@ -11,7 +11,6 @@ import { requestAccess } from '../../src/actions/request-access.ts'
 import { ensureKeys } from '../../src/actions/rotate-keys.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { createSigner } from '../../src/adapters/keys/signer.ts'
-import { openSqliteStore } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import type { ManifestSet } from '../../src/core/manifest.ts'
 import type { Grant, Kind, Rows, Session } from '../../src/core/model.ts'
 import { type RevealedRecord, reveal } from '../../src/core/record.ts'
@@ -55,7 +54,7 @@ export const as = {
 
 export async function createHarness(more: Partial<Settings> = {}): Promise<Harness> {
   const disk = await storeOnDisk()
-  const { clock, ids, path } = disk
+  const { clock, ids } = disk
   let { store } = disk
   const kek = createSecretKey(randomBytes(32))
   const issuer = 'https://hallpass.example.com'
@@ -119,7 +118,7 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
     async reopen() {
       await signer.close()
       await store.close()
-      store = await openSqliteStore({ path, clock })
+      store = await disk.reopen()
       signer = await createSigner({ store, kek, clock, settings, log: silentLog })
       deps = { ...deps, store, signer, expiry: createExpiryWatch(clock) }
       return deps

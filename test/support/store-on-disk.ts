@@ -28,6 +28,8 @@ export type StoreOnDisk = {
   readonly path: string
   /** The bytes of everything that the store keeps. */
   kept(): Promise<Buffer[]>
+  /** After it was closed; whoever asks for it closes it. */
+  reopen(): Promise<Store>
   close(): Promise<void>
 }
 
@@ -44,6 +46,7 @@ export async function storeOnDisk(): Promise<StoreOnDisk> {
     folder,
     path,
     kept,
+    reopen: open,
     async close() {
       await store.close()
       await forget()

@@ -32,7 +32,7 @@ export function testStore(path: string, { now, monotonic }: Clock): TestStore {
       forget: async () => {},
     }
   }
-  const url = inject('postgresUrl')
+  const url = inject('postgresServer').url
   const schema = freshSchema(url)
   // How old its knowledge is goes by true time: a clock that a test moves by an hour would make it an hour old.
   const clock = { now, monotonic: () => performance.now() }
@@ -48,7 +48,7 @@ let made = 0
 /** For a whole broker: the address of a database of its own, or nothing, and then it is SQLite in the data folder. */
 export async function testDatabase(): Promise<{ readonly database?: string }> {
   if (!isPostgres) return {}
-  const url = new URL(inject('postgresUrl'))
+  const url = new URL(inject('postgresServer').url)
   const name = `broker_${process.pid}_${++made}`
   await administer(url.href, `create database ${name}`)
   url.pathname = `/${name}`

@@ -8,6 +8,8 @@ export type DataFolder = {
   /** Absolute, links followed. */
   readonly path: string
   readonly database: string
+  /** Where a database elsewhere cannot be reached, what is taken away is kept here. */
+  readonly intents: string
   readonly kek: string
   /** 0700, for the socket. */
   readonly run: string
@@ -35,6 +37,7 @@ export function openDataFolder(path: string): Result<DataFolder, string> {
   return ok({
     path: made.value,
     database: join(made.value, 'hallpass.db'),
+    intents: join(made.value, 'hallpass.intents'),
     kek: join(made.value, 'kek'),
     run: run.value,
     socket,

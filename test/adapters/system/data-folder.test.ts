@@ -20,6 +20,7 @@ test('the data folder and the one of the socket are made for their owner alone (
     value: {
       path,
       database: join(path, 'hallpass.db'),
+      intents: join(path, 'hallpass.intents'),
       kek: join(path, 'kek'),
       run: join(path, 'run'),
       socket: join(path, 'run', 'hallpass.sock'),

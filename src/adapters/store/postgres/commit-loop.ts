@@ -14,6 +14,7 @@ import {
 import type { Seq } from '../../../core/model.ts'
 import { createInDoubt, type InDoubt } from '../in-doubt.ts'
 import { formsOf } from '../insisted.ts'
+import type { Intents } from '../intents.ts'
 import { type Prepared, prepare } from '../prepare.ts'
 import { createQueue, footprint, type Waiting } from '../queue.ts'
 import { QueryError } from './connections.ts'
@@ -43,6 +44,8 @@ export type CommitLoop = Pick<Store, 'commit' | 'insist' | 'fresh'> & {
   seen(seq: Seq): Promise<void>
   /** The log is not what memory holds: nothing is issued until a restart. */
   stop(what: string): void
+  /** Writes what an earlier process insisted on; before anything is served. */
+  start(): Promise<void>
   /** Lets what waits be written, and takes no more. */
   close(): Promise<void>
 }
@@ -54,10 +57,11 @@ export function createCommitLoop(parts: {
   readonly memory: Memory
   readonly follower: Pick<Follower, 'look' | 'ring' | 'sawAt' | 'isFresh'>
   readonly upkeep: Pick<Upkeep, 'after'>
+  readonly intents: Intents | null
   readonly maxQueue: number
   readonly maxGroup: number
 }): CommitLoop {
-  const { clock, log, writer, memory, follower, upkeep } = parts
+  const { clock, log, writer, memory, follower, upkeep, intents } = parts
   const { view } = memory
   const queue = createQueue<Flight>(parts.maxQueue, parts.maxGroup)
   const inDoubt = createInDoubt()
@@ -194,6 +198,7 @@ export function createCommitLoop(parts: {
 
   /** False where one of them is still not written. */
   async function writeInsisted(): Promise<boolean> {
+    const hadSome = insisted.size > 0
     for (const [id, { member, release }] of insisted) {
       const last = await insistedOn(member)
       if (last === null) return false
@@ -204,6 +209,7 @@ export function createCommitLoop(parts: {
       doubted.delete(id)
       log?.info({ commit: id }, 'what was taken away without being written is written')
     }
+    if (hadSome) await intents?.clear()
     return true
   }
 
@@ -226,15 +232,18 @@ export function createCommitLoop(parts: {
     return null
   }
 
+  function denyUntilWritten(member: Member): void {
+    isWritten = false
+    if (!insisted.has(member.id)) insisted.set(member.id, { member, release: inDoubt.hold(member) })
+  }
+
   return {
     commit,
-    // It is in force here at once; there is no file beside the database that would outlive this process.
     async insist(member) {
       log?.error({ commit: member.id }, 'something is taken away that cannot be written: everything is denied')
-      isWritten = false
-      if (!insisted.has(member.id)) insisted.set(member.id, { member, release: inDoubt.hold(member) })
+      denyUntilWritten(member)
       if (closing === null) probe()
-      return 'in memory'
+      return (await intents?.keep(member)) ? 'kept' : 'in memory'
     },
     fresh: () => isWritten && broken === null && closing === null && follower.isFresh(),
     inDoubt,
@@ -245,6 +254,10 @@ export function createCommitLoop(parts: {
       if (!(await memory.reached(seq, SEEN_MS))) throw new StoreUnavailable('It is not seen here yet.')
     },
     stop,
+    async start() {
+      for (const member of intents?.read() ?? []) denyUntilWritten(member)
+      if (!isWritten && !(await recover())) probe()
+    },
     async close() {
       if (closing !== null) return closing.promise
       closing = Promise.withResolvers<void>()

@@ -3,6 +3,7 @@
 
 import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
 import { type Key, keyOf, type Rows, type Seq } from '../../../core/model.ts'
+import { openIntents } from '../intents.ts'
 import { partsOf } from '../rows.ts'
 import { snapshotOf } from '../snapshot.ts'
 import type { Held } from '../view.ts'
@@ -22,6 +23,10 @@ export type PostgresStoreOptions = {
   readonly clock: Clock
   /** Where all tables are; made where there is none. */
   readonly schema?: string
+  /** File beside this process for what is taken away and cannot be written; without it, only memory has that (S17). */
+  readonly intentsPath?: string
+  /** Room taken for it ahead of need. */
+  readonly intentBytes?: number
   /** Nobody else may have it open with this; what only one process at a time may do can rely on it. */
   readonly exclusive?: boolean
   /** How far below the highest time seen a commit's clock may be. */
@@ -95,6 +100,8 @@ async function createStore(
 ): Promise<Store> {
   const { clock, log, maxQueue = 10_000, maxGroup = 32 } = options
   const reader = createReader(lines.readers)
+  const { intentsPath, intentBytes = 2 * 1_048_576 } = options
+  const intents = intentsPath === undefined ? null : await openIntents(intentsPath, intentBytes, log)
   const upkeep = createUpkeep(lines.upkeep, options.keepChanges ?? 100_000, log)
   const since = clock.monotonic()
   // A listener hears of a database that does not answer by the heartbeat that stays away, and of the rest by a reload.
@@ -111,12 +118,13 @@ async function createStore(
     onDifferent: (what) => loop.stop(what),
   })
   const writer = createWriter(lines.writer, channel, options.skewMs ?? 2_000)
-  const loop = createCommitLoop({ clock, log, writer, memory, follower, upkeep, maxQueue, maxGroup })
+  const loop = createCommitLoop({ clock, log, writer, memory, follower, upkeep, intents, maxQueue, maxGroup })
   let closing: Promise<void> | null = null
   onRing((from) => {
     if (from !== lines.writer.pid) follower.ring()
   })
   upkeep.after(view.seq, clock.now())
+  await loop.start()
 
   async function read(keys: readonly Key[]): Promise<Snapshot> {
     const known = new Map<Key, Held | null>()

@@ -5,7 +5,7 @@ import { rmSync, statSync } from 'node:fs'
 import { rm, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Log } from '../../../actions/ports.ts'
-import { preallocate } from './preallocate.ts'
+import { preallocate } from '../preallocate.ts'
 
 export type Reserve = {
   isHeld(): boolean

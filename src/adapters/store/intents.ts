@@ -4,8 +4,8 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
-import type { Log, Member } from '../../../actions/ports.ts'
-import type { Key } from '../../../core/model.ts'
+import type { Log, Member } from '../../actions/ports.ts'
+import type { Key } from '../../core/model.ts'
 import { preallocate } from './preallocate.ts'
 
 export type Intents = {
@@ -29,8 +29,16 @@ export async function openIntents(path: string, bytes: number, log?: Log): Promi
   }
   const { members, end: kept } = existsSync(path) ? parse(readFileSync(path)) : { members: [], end: 0 }
   let end = kept
+  let turn: Promise<unknown> = Promise.resolve()
 
-  async function change(work: (file: FileHandle) => Promise<unknown>): Promise<boolean> {
+  /** One after another: what is kept while the rest is cleared must not be cleared with it. */
+  function change(work: (file: FileHandle) => Promise<unknown>): Promise<boolean> {
+    const done = turn.then(() => changeNow(work))
+    turn = done
+    return done
+  }
+
+  async function changeNow(work: (file: FileHandle) => Promise<unknown>): Promise<boolean> {
     try {
       const file = await open(path, 'r+')
       try {
