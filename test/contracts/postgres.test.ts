@@ -436,6 +436,20 @@ describe('PostgreSQL', () => {
       expect(store.fresh()).toBe(true)
     })
 
+    test('of a read refuses that read, and ends nothing else (P10)', async () => {
+      const store = await opened()
+      const holder = new pg.Client({ connectionString: url })
+      await holder.connect()
+      await holder.query(`begin; lock table ${schema.name}.entity in access exclusive mode`)
+      const refused = expect(store.read(['session/ses_1'])).rejects.toThrow(StoreUnavailable)
+      const end = `select pg_terminate_backend(pid) from pg_stat_activity
+        where application_name = 'hallpass reader' and wait_event_type = 'Lock'`
+      await expect.poll(async () => (await administer(url, end)).rowCount, { interval: 10 }).toBe(1)
+      await refused
+      await holder.end()
+      expect((await store.read(['session/ses_1'])).versions.get('session/ses_1')).toBe(0)
+    })
+
     test('of everything at once: connections that end are made again, and freshness with them (P10)', async () => {
       const store = await opened()
       await committed(store, { put: [session('ses_1')] })

@@ -85,6 +85,8 @@ export function connectionsTo(url: string, schema: string): Connections {
     line: (role, options = {}) => createLine(configOf(role), STATEMENT_MS[role] + LOST_AFTER_MS, options),
     readers(most) {
       const pool = new pg.Pool({ ...configOf('reader'), max: most, idleTimeoutMillis: 60_000 })
+      // The pool listens to idle connections alone: one that breaks while it is asked would end the process.
+      pool.on('connect', (client) => client.on('error', () => 'whoever asks of it hears of it'))
       pool.on('error', () => 'an idle connection broke: the pool makes another, and whoever asks next hears of it')
       const deadline = STATEMENT_MS.reader + LOST_AFTER_MS
       async function using<T>(work: (query: Query) => Promise<T>): Promise<T> {
