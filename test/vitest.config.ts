@@ -11,6 +11,7 @@ export default defineConfig({
       'test/model/**',
       'test/attacks/weakened.test.ts',
       'test/contracts/postgres.test.ts',
+      'test/postgres/**',
       '**/node_modules/**',
     ],
     // Real sockets, processes and disks on a busy machine: CI says again what it says, once; by hand nothing is repeated.

@@ -23,7 +23,8 @@ export type Stage = {
 /** The agent of the walk. */
 const AGENT = 'triage-bot'
 
-export async function setStage(): Promise<Stage> {
+/** `database`: HALLPASS_DATABASE; without it, SQLite in the folder. */
+export async function setStage({ database }: { readonly database?: string } = {}): Promise<Stage> {
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
     for (const one of closers.splice(0).reverse()) await one()
@@ -35,7 +36,11 @@ export async function setStage(): Promise<Stage> {
     closers.push(metrics.close)
 
     const resources = { tickets: tickets.resource, metrics: metrics.resource }
-    const broker = await startSampleBroker({ resources, logLevel: 'fatal' })
+    const broker = await startSampleBroker({
+      resources,
+      logLevel: 'fatal',
+      ...(database === undefined ? {} : { database }),
+    })
     // Last of all: tools first let go of the broker they follow.
     closers.unshift(broker.close)
     await tickets.open({ issuer: broker.url, verifierToken: await broker.verifierToken('tickets') })

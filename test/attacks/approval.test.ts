@@ -14,6 +14,7 @@ import { type ApiServer, apiServer, type Said, SET } from '../support/api-server
 import { as } from '../support/harness.ts'
 import { agent, entry, setOf, team } from '../support/manifest-set.ts'
 import { unwrap } from '../support/store-on-disk.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { send } from './wire.ts'
 
 const ORIGIN = 'https://hallpass.example.com'
@@ -344,7 +345,7 @@ describe('what an agent writes', () => {
   let request: string
   const folder = temporaryFolder()
   beforeAll(async () => {
-    broker = await startSampleBroker()
+    broker = await startSampleBroker(await testDatabase())
     owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
     const { deps } = broker.running.broker
     const identity = (await deps.store.read(['slice/agent/triage-bot'])).get('slice', 'agent/triage-bot')?.value

@@ -6,13 +6,14 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import type { SliceValue } from '../../src/core/slice.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { bearer, send } from './wire.ts'
 
 const AGENT = 'agents/triage-bot.yaml'
 
 let broker: SampleBroker
 beforeEach(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
 })
 afterEach(() => broker.close())
 

@@ -6,6 +6,7 @@ import { importPKCS8, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { bearer, FORM, form, send } from './wire.ts'
 
 const TICKETS = 'http://127.0.0.1:8431'
@@ -17,7 +18,7 @@ let owner: string
 let session: string
 
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   verifier = await broker.verifierToken('tickets')
   owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
   const key = await importPKCS8(readFileSync(broker.agents['triage-bot']!.keyPath, 'utf8'), 'ES256')

@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import { generateKeyPair, importPKCS8, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { bearer, FORM, form, send } from './wire.ts'
 
 const JSON_TYPE = ['Content-Type', 'application/json'] as const
@@ -42,7 +43,7 @@ const mcp = (body: string, headers: readonly string[] = []) =>
   send(`${broker.url}/mcp`, { headers: [...bearer(session), ...JSON_TYPE, ...ACCEPT, ...headers], body })
 
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
   verifier = await broker.verifierToken('metrics')
   const opened = await authenticate(await assertion('triage-bot', await keyOf('triage-bot')))

@@ -16,6 +16,7 @@ import { startBroker as startOauth, told } from '../oauth/broker.ts'
 import { createHarness } from '../support/harness.ts'
 import { agent, setOf, tool } from '../support/manifest-set.ts'
 import { movableClock, unwrap } from '../support/store-on-disk.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { bearer, FORM, form, send } from './wire.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -76,7 +77,7 @@ const exchange = (token: string) =>
   })
 
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   verifier = await broker.verifierToken('metrics')
   good.session = String((await authenticate(assertion())).json.access_token)
   await send(`${broker.url}/v1/requests`, {

@@ -2,12 +2,13 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { hallpass, temporaryFolder } from './launcher.ts'
 
 const folder = temporaryFolder()
 let broker: SampleBroker
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
 })
 afterAll(async () => {
   await broker.close()

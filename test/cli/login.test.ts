@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { keptPathOf, readKept, withoutAll, writeKept } from '../../src/commands/kept-tokens.ts'
 import { remoteFrom } from '../../src/commands/remote.ts'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { ended, hallpass, start, temporaryFolder } from './launcher.ts'
 
 const folder = temporaryFolder()
@@ -15,7 +16,7 @@ const env = { XDG_CONFIG_HOME: join(folder.path, 'config'), HALLPASS_DATA: join(
 let broker: SampleBroker
 let ownerToken: string
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   ownerToken = await broker.ownerToken(SAMPLE_OWNERS.agents)
 })
 afterEach(() => withoutAll(path))

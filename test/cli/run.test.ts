@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { ended, hallpass, printed, start, temporaryFolder } from './launcher.ts'
 
 const folder = temporaryFolder()
@@ -11,7 +12,7 @@ let broker: SampleBroker
 let agent: Record<string, string>
 let person: Record<string, string>
 beforeAll(async () => {
-  broker = await startSampleBroker()
+  broker = await startSampleBroker(await testDatabase())
   agent = {
     HALLPASS_URL: broker.url,
     HALLPASS_AGENT: 'triage-bot',

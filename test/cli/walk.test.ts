@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
+import { testDatabase } from '../support/test-store.ts'
 import { ended, freePort, hallpass, printed, start, temporaryFolder } from './launcher.ts'
 
 const OWNER = 'ana@example.com'
@@ -22,8 +23,10 @@ test('init, serve, agent new, accept, token, approve, lock, decommission, export
 }, async () => {
   const port = String(await freePort())
   const url = `http://127.0.0.1:${port}`
+  const { database } = await testDatabase()
+  const host = { HALLPASS_PORT: port, ...(database === undefined ? {} : { HALLPASS_DATABASE: database }) }
   const run = (line: string, env: Record<string, string> = {}) =>
-    hallpass(folder.path, line.split(' '), { HALLPASS_PORT: port, ...env })
+    hallpass(folder.path, line.split(' '), { ...host, ...env })
 
   // Nobody at a terminal accepts nothing (S6); what would be accepted is shown.
   const asked = await run(`init --owner ${OWNER}`)
@@ -42,7 +45,7 @@ test('init, serve, agent new, accept, token, approve, lock, decommission, export
   const owner = { HALLPASS_URL: url, HALLPASS_TOKEN: ownerToken }
   const admin = { HALLPASS_URL: url, HALLPASS_TOKEN: adminToken }
 
-  serving = start(folder.path, ['serve'], { HALLPASS_PORT: port })
+  serving = start(folder.path, ['serve'], host)
   const said = await printed(serving, /waiting +0 requests, 0 widenings/)
   for (const line of [`${url}/mcp`, `${url}/`, join(folder.path, 'data')]) expect(said).toContain(line)
   expect(await run(`init --owner ${OWNER} --yes`)).toMatchObject({ code: 1, stdout: '' })

@@ -46,6 +46,8 @@ export type StageOptions = {
   readonly access?: string | Readonly<Record<string, string>>
   /** How the tool verifies tokens. */
   readonly verifiedBy?: 'asks' | 'alone'
+  /** Its database, if it is not the suite's. */
+  readonly database?: string
 }
 
 const READ_AND_COMMENT = 'desk:read, desk:comment'
@@ -74,7 +76,8 @@ spec:
 `
 
 /** Initialised, and not running. */
-export async function openStage({ agents, prepare, access = '', verifiedBy = 'asks' }: StageOptions): Promise<Stage> {
+export async function openStage(options: StageOptions): Promise<Stage> {
+  const { agents, prepare, access = '', verifiedBy = 'asks', database } = options
   const folder = mkdtempSync(join(tmpdir(), 'hallpass-crash-'))
   const data = join(folder, 'data')
   const identities = new Map<string, AgentIdentity>()
@@ -91,7 +94,7 @@ export async function openStage({ agents, prepare, access = '', verifiedBy = 'as
     write(name, READ_AND_COMMENT)
   }
   prepare?.(data)
-  const broker = await initialiseBroker(folder, await freePort(), OWNER)
+  const broker = await initialiseBroker(folder, await freePort(), OWNER, database)
   await broker.start()
   const verifier = bearerIn(await broker.hallpass('verifier', 'token', 'desk'), 'verify')
   const key = await broker.hallpass('audit', 'key')

@@ -45,11 +45,30 @@ function unprivileged(): Server['user'] {
   }
 }
 
+/** The first folder for temporary things in which this user may make one. */
+function roomFor(user: Server['user']): string {
+  const folders = [tmpdir(), '/var/tmp']
+  const found = folders.find((folder) => {
+    try {
+      execFileSync('test', ['-w', folder, '-a', '-x', folder], { cwd: '/', stdio: 'ignore', ...user })
+      return true
+    } catch {
+      return false
+    }
+  })
+  if (found === undefined) {
+    throw new Error(
+      `PostgreSQL runs as a user that may not write to ${folders.join(' or ')}: name a folder in TMPDIR that every user may enter and write to.`,
+    )
+  }
+  return found
+}
+
 /** `prepare` is given the folder before anything is in it. */
 export function startServer(prepare: (folder: string) => void = () => {}): Server {
   const bin = binaries()
   const user = unprivileged()
-  const folder = mkdtempSync(join(tmpdir(), 'pg-'))
+  const folder = mkdtempSync(join(roomFor(user), 'pg-'))
   prepare(folder)
   if (user !== null) chownSync(folder, user.uid, user.gid)
   const data = join(folder, 'data')
@@ -98,7 +117,18 @@ export function signalServer({ data }: Server, name: NodeJS.Signals): void {
   for (const pid of name === 'SIGSTOP' ? pids : pids.toReversed()) process.kill(pid, name)
 }
 
+/** Whatever state it is in. */
+export function endServer(server: Server): void {
+  if (!existsSync(join(server.data, 'postmaster.pid'))) return
+  try {
+    crash(server)
+  } catch {
+    // It ended by itself; its file is all that is left.
+    rmSync(join(server.data, 'postmaster.pid'), { force: true })
+  }
+}
+
 export function removeServer(server: Server): void {
-  if (existsSync(join(server.data, 'postmaster.pid'))) crash(server)
+  endServer(server)
   rmSync(server.folder, { recursive: true, force: true })
 }

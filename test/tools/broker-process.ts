@@ -31,10 +31,15 @@ export type Initialised = BrokerProcess & { readonly ownerToken: string; readonl
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 const run = promisify(execFile)
 
-/** `folder` holds `scopes`, and `data` from here on. The broker is initialised and not yet started. */
-export async function initialiseBroker(folder: string, port: number, owner: string): Promise<Initialised> {
+/** `folder` holds `scopes`, and `data` from here on; `given` is its database, if it is not the suite's. The broker is initialised and not yet started. */
+export async function initialiseBroker(
+  folder: string,
+  port: number,
+  owner: string,
+  given?: string,
+): Promise<Initialised> {
   const issuer = `http://127.0.0.1:${port}`
-  const { database } = await testDatabase()
+  const database = given ?? (await testDatabase()).database
   const env = {
     PATH: process.env.PATH,
     HOME: folder,

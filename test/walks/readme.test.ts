@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { testDatabase } from '../support/test-store.ts'
 import { freePort } from '../tools/background.ts'
 
 const CLONE = realpathSync('.')
@@ -35,10 +36,14 @@ beforeAll(async () => {
   port = await freePort()
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'hallpass-')))
   const { PATH } = process.env
+  const { database } = await testDatabase()
   shell = spawn('bash', ['--noprofile', '--norc'], {
     cwd: folder,
     detached: true,
-    env: { PATH, HOME: folder, HALLPASS_PORT: String(port), HALLPASS_LOG: 'error', NO_COLOR: '1' },
+    env: {
+      ...{ PATH, HOME: folder, HALLPASS_PORT: String(port), HALLPASS_LOG: 'error', NO_COLOR: '1' },
+      ...(database === undefined ? {} : { HALLPASS_DATABASE: database }),
+    },
   })
   for (const stream of [shell.stdout, shell.stderr]) stream?.on('data', (chunk) => (printed += String(chunk)))
 })

@@ -9,6 +9,7 @@ import { z } from 'zod'
 import { callTool } from '../../src/demo/call-tool.ts'
 import { type Stage, setStage } from '../../src/demo/stage.ts'
 import { MCP_CLIENTS, type McpAgent } from '../support/mcp-clients.ts'
+import { testDatabase } from '../support/test-store.ts'
 import { exchange } from '../tools/people-and-agents.ts'
 
 const AGENT = 'triage-bot'
@@ -28,7 +29,7 @@ const clients = Object.entries(MCP_CLIENTS).map(([name, connect], index) => ({ n
 /** All from the start: a broker believes no guard before its first lease is over, which is waited for once. */
 let stages: Stage[] = []
 beforeAll(async () => {
-  stages = await Promise.all(clients.map(setStage))
+  stages = await Promise.all(clients.map(async () => setStage(await testDatabase())))
 })
 afterAll(async () => {
   for (const stage of stages) await stage.close()
