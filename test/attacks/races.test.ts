@@ -181,7 +181,7 @@ test.each(['agent', 'tool', 'owner', 'everything'] as const satisfies readonly L
       expect(await alive(reached)).toEqual([])
     }
   },
-  90_000,
+  300_000,
 )
 
 test('no grant, request or credential outlives the revoked session that it raced, 1,000 rounds (S11, S16)', async () => {
@@ -199,7 +199,7 @@ test('no grant, request or credential outlives the revoked session that it raced
       expect([...active.rows, ...waiting.rows]).toEqual([])
     }
   }
-}, 90_000)
+}, 300_000)
 
 test('nothing outlives the narrowing that it raced, 1,000 rounds (P3, S16)', async () => {
   await h.start(setWith(BOTS))
@@ -214,7 +214,7 @@ test('nothing outlives the narrowing that it raced, 1,000 rounds (P3, S16)', asy
     const { revision } = unwrap(await applyManifests(h.deps, as.watcher, { set: setWith(BOTS), base: null }))
     unwrap(await settleRevision(h.deps, alice, { id: revision.id, decision: 'accept', reason: null }))
   }
-}, 90_000)
+}, 300_000)
 
 test('nothing outlives the decommission that it raced, 1,000 rounds (P6, S16)', async () => {
   const mortals = named(WAVES * AGENTS)
@@ -232,4 +232,4 @@ test('nothing outlives the decommission that it raced, 1,000 rounds (P6, S16)', 
       expect(await h.row('agent', name)).toMatchObject({ state: 'decommissioned' })
     }
   }
-}, 90_000)
+}, 300_000)
