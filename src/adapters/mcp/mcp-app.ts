@@ -10,6 +10,8 @@ import { type Problem, problem } from '../../core/problem.ts'
 import { ok, type Result } from '../../core/result.ts'
 import { type AgentHandler, type Call, createAgentHandlers } from './agent-handlers.ts'
 import { createBearerGate, type Shown } from './bearer-gate.ts'
+import { callTool } from './call-tool.ts'
+import { answerDirectly, createDirectCallReader } from './direct-call.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
@@ -38,6 +40,7 @@ export function createMcpApp(edge: Edge): McpApp {
     (call) => createAgentServer(edge, toolsOf, call),
     (error) => deps.log.info({ reason: error.message.slice(0, 200) }, 'an MCP request was refused by the protocol'),
   )
+  const directCall = createDirectCallReader()
   const app = new Hono<McpEnv>()
 
   app.use(PATH, hostHeaderValidation(edge.allowedHosts.map(hostName)))
@@ -90,6 +93,11 @@ export function createMcpApp(edge: Edge): McpApp {
       hint: 'Call again: what you still have is judged then.',
     })
     if (handler.cut.aborted) return refuse(wasCut)
+    const direct = request.method === 'POST' ? directCall(body, request.headers) : null
+    if (direct !== null) {
+      const result = await callTool(edge, call, direct.name, direct.given, handler.cut)
+      return handler.cut.aborted ? refuse(wasCut) : answerDirectly(direct, result)
+    }
     const response = await handler.fetch(
       isListen(body) ? expiring(request, shown, deps.clock.now()) : request,
       call,

@@ -8,7 +8,8 @@ import type { Call } from './agent-handlers.ts'
 import { callTool } from './call-tool.ts'
 import type { ReadToolList } from './list-tools.ts'
 
-const INFO = { name: 'hallpass', title: 'Hallpass', version: VERSION }
+/** How this server names itself in every answer. */
+export const INFO = { name: 'hallpass', title: 'Hallpass', version: VERSION }
 
 const INSTRUCTIONS = [
   'Hallpass lends you short-lived access to tools. You hold nothing until it is granted, and what you hold can be taken back at any time.',
