@@ -11,7 +11,17 @@ export function rawHeader(c: RequestLike, name: string): readonly string[] {
     const joined = c.req.header(name)
     return joined === undefined ? [] : [joined]
   }
-  return raw.filter((_, index) => index % 2 === 1 && raw[index - 1]?.toLowerCase() === name)
+  return valuesIn(raw, name)
+}
+
+/** The same of Node's `rawHeaders`: names and values by turns. */
+export function valuesIn(raw: readonly string[], name: string): readonly string[] {
+  const values: string[] = []
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const sent = raw[at]!
+    if (sent.length === name.length && sent.toLowerCase() === name) values.push(raw[at + 1]!)
+  }
+  return values
 }
 
 function rawHeadersOf(env: unknown): readonly string[] | null {

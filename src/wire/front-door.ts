@@ -27,9 +27,7 @@ export function createFrontDoor(door: FrontDoor, mount: (app: FrontDoorApp) => v
     c.set('operator', door.operator ? { role: 'operator' } : null)
     // On Node's own response, for every answer alike; what an edge says itself goes before `no-store`.
     const { outgoing } = c.env
-    outgoing.setHeader('X-Request-Id', requestId)
-    outgoing.setHeader('X-Content-Type-Options', 'nosniff')
-    outgoing.setHeader('Cache-Control', 'no-store')
+    for (const [name, value] of Object.entries(alwaysSent(requestId))) outgoing.setHeader(name, value)
     if (!isAllowed(c.req.header('host') ?? ''))
       return c.json(
         {
@@ -86,10 +84,18 @@ export function createFrontDoor(door: FrontDoor, mount: (app: FrontDoorApp) => v
   return app
 }
 
+/** Headers of every answer. */
+export const alwaysSent = (requestId: string) => ({
+  'X-Request-Id': requestId,
+  'X-Content-Type-Options': 'nosniff',
+  'Cache-Control': 'no-store',
+})
+
 /** Spellings of allowed hosts that were seen before; a client has one. */
 const MAX_SPELLINGS = 100
 
-function hostCheck(allowed: readonly string[] | null): (header: string) => boolean {
+/** Whether a `Host` header names one of these; any does where that is null. */
+export function hostCheck(allowed: readonly string[] | null): (header: string) => boolean {
   const known = new Set<string>()
   return (header) => {
     if (allowed === null || known.has(header)) return true

@@ -2,9 +2,9 @@
 // of the manifests, and the rounds. Everything that is connected is connected here.
 
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
-import { createServer as createHttpServer } from 'node:http'
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
-import { createAdaptorServer, type ServerType } from '@hono/node-server'
+import { getRequestListener } from '@hono/node-server'
 import { createTokenVerifier } from '../actions/authenticate-session.ts'
 import type { Edge } from '../actions/edge.ts'
 import { createToolsetReader } from '../actions/list-access.ts'
@@ -25,10 +25,11 @@ import { HTTP, RATE } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { VERSION } from '../core/version.ts'
 import { followManifests } from './follow-manifests.ts'
-import { createFrontDoor, type FrontDoorApp } from './front-door.ts'
+import { createFrontDoor, type FrontDoor } from './front-door.ts'
 import { createNotices } from './notices.ts'
 import { type Broker, openBroker } from './open-broker.ts'
 import { startRounds } from './rounds.ts'
+import { besideTheFrontDoor } from './side-door.ts'
 
 export type Running = {
   readonly address: {
@@ -80,21 +81,19 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
       ? followManifests(deps, config, stop.signal)
       : { faults: () => [], stopped: Promise.resolve() }
   const api = createApiApp(edge, { keys: broker.keys, manifestFaults: manifests.faults, config }, metrics)
-  const everyone = createFrontDoor(
-    { log, ids: deps.ids, allowedHosts: config.allowedHosts, operator: false },
-    (app) => {
-      app.route('/', createOauthApp(edge))
-      app.route('/', verifiers.app)
-      app.route('/', mcp.app)
-      app.route('/', api)
-      app.route('/', createConsoleApp(edge))
-    },
-  )
+  const front: FrontDoor = { log, ids: deps.ids, allowedHosts: config.allowedHosts, operator: false }
+  const everyone = createFrontDoor(front, (app) => {
+    app.route('/', createOauthApp(edge))
+    app.route('/', verifiers.app)
+    app.route('/', mcp.app)
+    app.route('/', api)
+    app.route('/', createConsoleApp(edge))
+  })
   const operator = createFrontDoor({ log, ids: deps.ids, allowedHosts: null, operator: true }, (app) => {
     app.route('/', api)
   })
 
-  const doors: ServerType[] = []
+  const doors: Server[] = []
   const closeAll = async () => {
     stop.abort()
     for (const door of doors) await closed(door)
@@ -105,9 +104,10 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   try {
     // The socket first: whoever sees the port answer may speak to both.
     rmSync(broker.folder.socket, { force: true })
-    doors.push(await listen(operator, null, { path: broker.folder.socket }))
+    doors.push(await listen(getRequestListener(operator.fetch), null, { path: broker.folder.socket }))
     chmodSync(broker.folder.socket, 0o600)
-    doors.push(await listen(everyone, config.tls, { port: config.port, host: config.host }))
+    const beside = besideTheFrontDoor(front, verifiers.forwardAuth, getRequestListener(everyone.fetch))
+    doors.push(await listen(beside, config.tls, { port: config.port, host: config.host }))
   } catch (thrown) {
     await closeAll()
     await broker.close()
@@ -187,26 +187,21 @@ async function recordStart({ deps }: Broker): Promise<void> {
 }
 
 function listen(
-  app: FrontDoorApp,
+  listener: RequestListener,
   tls: Config['tls'],
   where: { readonly port: number; readonly host: string } | { readonly path: string },
-): Promise<ServerType> {
+): Promise<Server> {
   const limits = {
     maxHeaderSize: HTTP.headerBytes,
     headersTimeout: HTTP.headersTimeoutMs,
     requestTimeout: HTTP.requestTimeoutMs,
   }
-  const server = createAdaptorServer({
-    fetch: app.fetch,
-    ...(tls === null
-      ? { createServer: createHttpServer, serverOptions: limits }
-      : {
-          createServer: createHttpsServer,
-          serverOptions: { ...limits, cert: readFileSync(tls.certPath), key: readFileSync(tls.keyPath) },
-        }),
-  })
+  const server =
+    tls === null
+      ? createHttpServer(limits, listener)
+      : createHttpsServer({ ...limits, cert: readFileSync(tls.certPath), key: readFileSync(tls.keyPath) }, listener)
   server.maxConnections = HTTP.connections
-  if ('maxHeadersCount' in server) server.maxHeadersCount = HTTP.headerCount
+  server.maxHeadersCount = HTTP.headerCount
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(where, () => {
@@ -216,10 +211,10 @@ function listen(
   })
 }
 
-function closed(server: ServerType): Promise<void> {
+function closed(server: Server): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve())
-    if ('closeAllConnections' in server) server.closeAllConnections()
+    server.closeAllConnections()
   })
 }
 

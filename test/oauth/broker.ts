@@ -2,11 +2,13 @@
 // instead of manifests.
 
 import { createSecretKey, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type ServerType, serve } from '@hono/node-server'
+import { getRequestListener } from '@hono/node-server'
 import { type CryptoKey, calculateJwkThumbprint, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from 'jose'
 import { createTokenVerifier } from '../../src/actions/authenticate-session.ts'
 import type { Edge } from '../../src/actions/edge.ts'
@@ -32,7 +34,8 @@ import { type BearerKind, NEW_LOCKABLE, type Row } from '../../src/core/model.ts
 import type { RevealedRecord } from '../../src/core/record.ts'
 import { reveal } from '../../src/core/record.ts'
 import { ok } from '../../src/core/result.ts'
-import { createFrontDoor } from '../../src/wire/front-door.ts'
+import { createFrontDoor, type FrontDoor } from '../../src/wire/front-door.ts'
+import { besideTheFrontDoor } from '../../src/wire/side-door.ts'
 import { agent, entry, setOf, tool } from '../support/manifest-set.ts'
 import { operator, silentLog, unwrap } from '../support/store-on-disk.ts'
 import { testStore } from '../support/test-store.ts'
@@ -68,12 +71,10 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
   const kek = createSecretKey(randomBytes(32))
   const keys = { triage: await agentKey(), other: await agentKey(), spare: await agentKey() }
 
-  let fetchApp: Parameters<typeof serve>[0]['fetch'] = () => new Response(null, { status: 503 })
-  const server = await new Promise<ServerType>((resolve) => {
-    const listening = serve({ fetch: (request, env) => fetchApp(request, env), hostname: '127.0.0.1', port: 0 }, () =>
-      resolve(listening),
-    )
-  })
+  let listener: RequestListener = (_, outgoing) => outgoing.writeHead(503).end()
+  const server = createServer((incoming, outgoing) => listener(incoming, outgoing))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
   const kept = testStore(path, clock)
@@ -126,11 +127,12 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
     }
     const verifiers: VerifierApp = createVerifierApp(edge)
     guards = verifiers.guards
-    const door = createFrontDoor({ log, ids, allowedHosts: ['127.0.0.1'], operator: false }, (app) => {
+    const front: FrontDoor = { log, ids, allowedHosts: ['127.0.0.1'], operator: false }
+    const door = createFrontDoor(front, (app) => {
       app.route('/', createOauthApp(edge))
       app.route('/', verifiers.app)
     })
-    fetchApp = door.fetch as typeof fetchApp
+    listener = besideTheFrontDoor(front, verifiers.forwardAuth, getRequestListener(door.fetch))
     return { deps, edge, verifiers, signer }
   }
   let now = await open()
@@ -274,7 +276,7 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
     },
     async stop() {
       await now.verifiers.close()
-      if ('closeAllConnections' in server) server.closeAllConnections()
+      server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
       await now.signer.close()
       await now.deps.store.close()

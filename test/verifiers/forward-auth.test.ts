@@ -31,11 +31,16 @@ type Headers = readonly (readonly [string, string])[]
 function ask(
   query: string,
   headers: Headers,
+  path = '/forward-auth',
 ): Promise<{ status: number; headers: Record<string, unknown>; body: string }> {
   const url = new URL(`${broker.issuer}/forward-auth?${query}`)
   return new Promise((resolve, reject) => {
-    const flat = [['host', url.host] as const, ...headers].flat()
-    const request = httpRequest(url, { headers: flat, setHost: false }, (response) => {
+    const flat = [
+      ...(headers.some(([name]) => name === 'host') ? [] : [['host', url.host] as const]),
+      ...headers,
+    ].flat()
+    const where = { host: url.hostname, port: url.port, path: `${path}?${query}` }
+    const request = httpRequest({ ...where, headers: flat, setHost: false }, (response) => {
       let body = ''
       response.setEncoding('utf8')
       response.on('data', (chunk) => {
@@ -46,6 +51,13 @@ function ask(
     request.on('error', reject)
     request.end()
   })
+}
+
+/** All of an answer that does not differ from one call to the next. */
+function told({ status, headers, body }: Awaited<ReturnType<typeof ask>>) {
+  const { 'x-request-id': id, date, 'content-length': length, 'transfer-encoding': encoding, ...others } = headers
+  expect(id).toMatch(/^rid_/)
+  return { status, headers: others, body: body.replace(String(id), 'ID') }
 }
 
 const by = (own = verifier): Headers => [['x-hallpass-verifier', own]]
@@ -64,6 +76,30 @@ describe('/forward-auth', () => {
       'x-hallpass-details': '{}',
     })
     expect((await ask(`resource=${encodeURIComponent(TICKETS)}&scope=read+comment`, as())).status).toBe(200)
+  })
+
+  test('says the same beside the front door and through it (S14, P8)', async () => {
+    const scope = 'scope=read'
+    const asked: [string, Headers][] = [
+      [QUERY, as()],
+      [`${QUERY}%20close`, as()],
+      [QUERY, as(`${token.slice(0, -4)}AAAA`)],
+      [QUERY, by()],
+      [QUERY, [...as(), ['authorization', `Bearer ${token}`]]],
+      [QUERY, [['authorization', `Bearer ${token}`]]],
+      [scope, as()],
+      [`${QUERY}&scope=close`, as()],
+      [`resource=${encodeURIComponent('https://metrics.example.com')}&${scope}`, as()],
+    ]
+    for (const [query, headers] of asked) {
+      const beside = await ask(query, headers)
+      // Spelled so, which no proxy does, the path is the front door's to read.
+      const through = await ask(query, headers, '/forward%2Dauth')
+      expect(beside.headers['content-length']).toBe(String(Buffer.byteLength(beside.body)))
+      expect(told(beside)).toEqual(told(through))
+    }
+    expect((await ask(QUERY, as(), '/forward%2Dauth')).headers['content-length']).toBeUndefined()
+    expect((await ask(QUERY, [['host', 'evil.example.com'], ...as()])).status).toBe(421)
   })
 
   test('refuses a scope that the credential lacks, naming all that are needed (P2, P8)', async () => {

@@ -5,7 +5,6 @@ import { LRUCache } from 'lru-cache'
 import type { VerifierCaller } from '../../actions/authenticate-verifier.ts'
 import { checkCredential } from '../../actions/check-credential.ts'
 import type { Edge } from '../../actions/edge.ts'
-import { rawHeader } from '../../actions/raw-header.ts'
 import { OPEN, TEXT } from '../../core/limits.ts'
 import type { Details } from '../../core/manifest.ts'
 import { keyOf } from '../../core/model.ts'
@@ -13,7 +12,7 @@ import { type Problem, problem } from '../../core/problem.ts'
 import { normalizeResource } from '../../core/resource-url.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { sliceId } from '../../core/slice.ts'
-import { type Refused, refusal, refused, type VerifierContext } from './refusal.ts'
+import { type Answer, type Asking, type Refused, refusalOf, refused } from './refusal.ts'
 import { verifierGate } from './verifier-gate.ts'
 
 const ROUTE = 'GET /forward-auth'
@@ -65,7 +64,10 @@ export function readAsked(query: string): Result<Asked, Problem> {
 /** What a query asks for is the same for ever; a proxy's configuration has a handful of them. */
 const MAX_QUERIES = 1_000
 
-export function createForwardAuth(edge: Edge): (c: VerifierContext) => Promise<Response> {
+/** `query` is the URL's, without the question mark. */
+export type ForwardAuth = (asking: Asking, query: string) => Promise<Answer>
+
+export function createForwardAuth(edge: Edge): ForwardAuth {
   const queries = new LRUCache<string, Result<Asked, Problem>>({ max: MAX_QUERIES })
   const askedBy = (query: string) => {
     const known = queries.get(query)
@@ -75,33 +77,32 @@ export function createForwardAuth(edge: Edge): (c: VerifierContext) => Promise<R
     return read
   }
 
-  return async (c) => {
-    const verifier = await verifierGate(edge, c, 'forward_auth')
-    if (!verifier.ok) return refusal(c, verifier.error)
+  return async (asking, query) => {
+    const verifier = await verifierGate(edge, asking, 'forward_auth')
+    if (!verifier.ok) return refusalOf(asking.requestId, verifier.error)
     const { tool } = verifier.value
-    const asked = askedBy(queryOf(c.req.url))
-    if (!asked.ok) return refuse(c, verifier.value, refused(asked.error))
+    const asked = askedBy(query)
+    if (!asked.ok) return refuse(asking, verifier.value, refused(asked.error))
     const { resource, scopes, enforces } = asked.value
     const value = (await edge.deps.store.read([keyOf('slice', sliceId.tool(tool))])).get(
       'slice',
       sliceId.tool(tool),
     )?.value
-    if (value?.of !== 'tool' || value.resource !== resource) return refuse(c, verifier.value, foreign(tool))
+    if (value?.of !== 'tool' || value.resource !== resource) return refuse(asking, verifier.value, foreign(tool))
 
-    const token = credentialOf(rawHeader(c, 'authorization'))
+    const token = credentialOf(asking.header('authorization'))
     if (!token.ok) {
       edge.refusals.stranger('unauthenticated')
-      return refusal(c, token.error)
+      return refusalOf(asking.requestId, token.error)
     }
     const checked = await checkCredential(edge.deps, edge.verify, tool, token.value)
-    if (!checked.ok) return refuse(c, verifier.value, deadToken(checked.error), token.value)
+    if (!checked.ok) return refuse(asking, verifier.value, deadToken(checked.error), token.value)
     const { credential } = checked.value
     if (!scopes.every((scope) => credential.scopes.includes(scope)))
-      return refuse(c, verifier.value, insufficientScope(scopes), token.value)
+      return refuse(asking, verifier.value, insufficientScope(scopes), token.value)
     const unheld = Object.keys(credential.details).find((key) => !enforces.includes(key))
-    if (unheld !== undefined) return refuse(c, verifier.value, unenforced(unheld), token.value)
-    // Plain headers on a plain Response: Hono's own way makes a Headers object, which is then read back into a plain one.
-    return new Response(null, {
+    if (unheld !== undefined) return refuse(asking, verifier.value, unenforced(unheld), token.value)
+    return {
       status: 200,
       headers: {
         'Cache-Control': 'no-store',
@@ -111,29 +112,25 @@ export function createForwardAuth(edge: Edge): (c: VerifierContext) => Promise<R
         'X-Hallpass-Scope': credential.scopes.join(' '),
         'X-Hallpass-Details': headerJson(credential.details),
       },
-    })
+      body: null,
+    }
   }
 
   /** The verifier is known, and so is whoever a token of ours names: both belong on the trail. */
   async function refuse(
-    c: VerifierContext,
+    { requestId }: Asking,
     caller: VerifierCaller,
     refusedAs: Refused,
     token?: string,
-  ): Promise<Response> {
+  ): Promise<Answer> {
     const claims = token === undefined ? undefined : await edge.verify(token)
     if (claims === null) edge.refusals.stranger(refusedAs.problem.code)
     else if (refusedAs.problem.code !== 'stale_view') {
       const about = { tool: caller.tool, ...(claims === undefined ? {} : { agent: String(claims.sub) }) }
-      await edge.refusals.note({ caller, requestId: c.get('requestId') }, refusedAs.problem, ROUTE, about)
+      await edge.refusals.note({ caller, requestId }, refusedAs.problem, ROUTE, about)
     }
-    return refusal(c, refusedAs)
+    return refusalOf(requestId, refusedAs)
   }
-}
-
-const queryOf = (url: string): string => {
-  const at = url.indexOf('?')
-  return at === -1 ? '' : url.slice(at + 1)
 }
 
 /** The one Bearer of the agent's request (RFC 6750 section 2.1). */

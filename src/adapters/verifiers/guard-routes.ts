@@ -10,7 +10,7 @@ import { problem } from '../../core/problem.ts'
 import type { DenialFeed } from './denial-feed.ts'
 import { type FeedConnection, openFeedStream } from './feed-stream.ts'
 import type { GuardLeases } from './guard-leases.ts'
-import { refusal, refused, type VerifierContext } from './refusal.ts'
+import { askingOf, refusal, refused, type VerifierContext } from './refusal.ts'
 import { verifierGate } from './verifier-gate.ts'
 
 const TEND_MS = 1_000
@@ -60,7 +60,7 @@ export function createGuardRoutes(edge: Edge, feed: DenialFeed, leases: GuardLea
 
   return {
     async feed(c) {
-      const verifier = await verifierGate(edge, c, 'feed')
+      const verifier = await verifierGate(edge, askingOf(c), 'feed')
       if (!verifier.ok) return refusal(c, verifier.error)
       const { tool, bearer } = verifier.value
       const after = positionOf(c.req.url)
@@ -89,7 +89,7 @@ export function createGuardRoutes(edge: Edge, feed: DenialFeed, leases: GuardLea
       })
     },
     async lease(c) {
-      const verifier = await verifierGate(edge, c, 'lease')
+      const verifier = await verifierGate(edge, askingOf(c), 'lease')
       if (!verifier.ok) return refusal(c, verifier.error)
       const asked = leaseRequest.safeParse(parseJson(await c.req.text()))
       if (!asked.success)

@@ -3,24 +3,23 @@
 
 import { authenticateVerifier, type VerifierAct, type VerifierCaller } from '../../actions/authenticate-verifier.ts'
 import type { Edge } from '../../actions/edge.ts'
-import { rawHeader } from '../../actions/raw-header.ts'
 import { problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import { type Refused, refused, type VerifierContext } from './refusal.ts'
+import { type Asking, type Refused, refused } from './refusal.ts'
 
 const VERIFIER_HEADER = 'x-hallpass-verifier'
 
 export async function verifierGate(
   edge: Edge,
-  c: VerifierContext,
+  asking: Asking,
   act: VerifierAct,
 ): Promise<Result<VerifierCaller, Refused>> {
-  const [token, ...more] = rawHeader(c, VERIFIER_HEADER)
+  const [token, ...more] = asking.header(VERIFIER_HEADER)
   if (token === undefined || more.length > 0)
     return err(
       stranger(
         edge,
-        c,
+        asking,
         problem('unauthenticated', "The tool's verifier token belongs in X-Hallpass-Verifier, once.", {
           hint: "Make one with `hallpass verifier token TOOL`, on the broker's host.",
         }),
@@ -32,14 +31,14 @@ export async function verifierGate(
     return limited.ok ? ok(found.value) : err(refused(limited.error))
   }
   const { problem: reason, caller } = found.error
-  if (caller === null) return err(stranger(edge, c, reason))
-  await edge.refusals.note({ caller, requestId: c.get('requestId') }, reason, act)
+  if (caller === null) return err(stranger(edge, asking, reason))
+  await edge.refusals.note({ caller, requestId: asking.requestId }, reason, act)
   return err(refused(reason))
 }
 
 /** One more who proved nothing: counted, not recorded, and slowed down by address (S17). */
-function stranger(edge: Edge, c: VerifierContext, reason: Refused['problem']): Refused {
+function stranger(edge: Edge, { remote }: Asking, reason: Refused['problem']): Refused {
   edge.refusals.stranger(reason.code)
-  const taken = edge.limiters.stranger.take(c.get('remote'))
+  const taken = edge.limiters.stranger.take(remote)
   return refused(taken.ok ? reason : taken.error)
 }
