@@ -6,11 +6,17 @@ import type { Held } from './view.ts'
 
 /** Null is a row that does not exist. */
 export function snapshotOf(found: ReadonlyMap<Key, Held | null>, seq: Seq): Snapshot {
-  const versions = new Map<Key, number>()
-  for (const [key, held] of found) versions.set(key, held?.version ?? 0)
+  let versions: Map<Key, number> | null = null
   return {
     seq,
-    versions,
+    // Made where they are asked for: whoever checks does not commit.
+    get versions() {
+      if (versions === null) {
+        versions = new Map()
+        for (const [key, held] of found) versions.set(key, held?.version ?? 0)
+      }
+      return versions
+    },
     get<K extends Kind>(kind: K, id: string) {
       const held = found.get(keyOf(kind, id))
       if (held === undefined) throw new Error(`${kind}/${id} was not asked for`)

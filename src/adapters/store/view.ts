@@ -26,6 +26,8 @@ export type View = {
   readonly seq: Seq
   /** Undefined: not known here. Null: does not exist. */
   find(kind: Kind, id: string): Held | null | undefined
+  /** The same by key; undefined also for what is no key. */
+  at(key: Key): Held | null | undefined
   bearerByHash(hash: string): Bearer | undefined
   apply(change: Change): void
   /** Remembers a row read at `readAt`; dropped where the view has moved since. */
@@ -40,7 +42,7 @@ export function createView(): View {
   const caches = new Map(
     Object.entries(CACHED).map(([kind, max]) => [kind, new LRUCache<string, Held>({ max, ttl: CACHE_TTL_MS })]),
   )
-  const wholeKinds: ReadonlySet<Kind> = new Set(WHOLE)
+  const wholeKinds: ReadonlySet<string> = new Set(WHOLE)
   let seq: Seq = 0
 
   function set(kind: Kind, held: Held): void {
@@ -57,6 +59,13 @@ export function createView(): View {
       return seq
     },
     find: (kind, id) => (wholeKinds.has(kind) ? (whole.get(keyOf(kind, id)) ?? null) : caches.get(kind)?.get(id)),
+    at(key) {
+      const held = whole.get(key)
+      if (held !== undefined) return held
+      const slash = key.indexOf('/')
+      const kind = key.slice(0, slash)
+      return wholeKinds.has(kind) ? null : caches.get(kind)?.get(key.slice(slash + 1))
+    },
     bearerByHash: (hash) => byHash.get(hash),
     apply(change) {
       if (change.first !== seq) throw new Error(`change ${change.first} does not follow ${seq}`)

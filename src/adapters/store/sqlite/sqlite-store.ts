@@ -90,13 +90,15 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
   await loop.start()
 
   function read(keys: readonly Key[]): Snapshot {
-    const parts = keys.map((key) => ({ key, ...partsOf(key) }))
     const found = new Map<Key, Held | null>()
-    for (const { key, kind, id } of parts) {
-      const held = view.find(kind, id)
-      if (held !== undefined) found.set(key, held)
+    let isWhole = true
+    for (const key of keys) {
+      const held = view.at(key)
+      if (held === undefined) isWhole = false
+      else found.set(key, held)
     }
-    if (parts.every(({ key }) => found.has(key))) return snapshotOf(found, view.seq)
+    if (isWhole) return snapshotOf(found, view.seq)
+    const parts = keys.map((key) => ({ key, ...partsOf(key) }))
     return reader.snapshot(({ size }) => {
       for (const { key, kind, id } of parts) {
         // Where the log is ahead of memory, nothing of memory belongs in this snapshot.
