@@ -1,6 +1,6 @@
 // From a bearer secret to the caller it stands for. It establishes who; what they may do is looked up at each use (S10).
 
-import { parseBearer } from '../core/bearer.ts'
+import { parseBearer, shapedBearer } from '../core/bearer.ts'
 import type { Bearer } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -17,12 +17,12 @@ export async function authenticateBearer(
   deps: Pick<Deps, 'store' | 'clock'>,
   token: string,
 ): Promise<Result<BearerCaller, Problem>> {
-  const parsed = parseBearer(token)
+  const parsed = shapedBearer(token)
   if (parsed === null) return err(refused('not a bearer token of this broker'))
   const { rows } = await deps.store.list({ kind: 'bearer', where: { hash: parsed.hash }, limit: 1 })
   const bearer = rows[0]
   if (bearer === undefined || bearer.hash !== parsed.hash || bearer.kind !== parsed.kind) {
-    return err(refused('an unknown bearer token'))
+    return err(refused(parseBearer(token) === null ? 'not a bearer token of this broker' : 'an unknown bearer token'))
   }
   if (bearer.revokedAt !== null) return err(refused(`bearer ${bearer.id} was revoked`))
   if (bearer.expiresAt <= deps.clock.now()) return err(refused(`bearer ${bearer.id} has expired`))
