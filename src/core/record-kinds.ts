@@ -253,7 +253,7 @@ export type RecordBody<K extends RecordKind> = z.input<(typeof RECORD_KINDS)[K][
 export const actor = z.strictObject({
   type: z.enum(['agent', 'owner', 'admin', 'auditor', 'publisher', 'verifier', 'operator', 'system', 'stranger']),
   /** An e-mail address becomes personal by itself. */
-  id: z.union([person, word]),
+  id: z.union([word, person]),
 })
 
 /** What the record is about; `credential` is a jti, `request` an access request. */
@@ -265,7 +265,7 @@ export const subject = z.strictObject({
   grant: id.optional(),
   credential: id.optional(),
   /** Always personal, however it is written. */
-  owner: z.union([person, word]).optional(),
+  owner: z.union([word, person]).optional(),
   lock: id.optional(),
   revision: id.optional(),
   revocation: id.optional(),
