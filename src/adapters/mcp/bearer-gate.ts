@@ -13,6 +13,8 @@ import type { ChallengeError } from './http-refusal.ts'
 
 export type Shown = {
   readonly token: string
+  /** Its hash: what is remembered of it. */
+  readonly fingerprint: string
   /** Whom the token names: nothing is said yet about whether its session lives. */
   readonly caller: AgentCaller
   readonly expiresAt: Instant
@@ -51,7 +53,6 @@ export function createBearerGate(
   max = 10_000,
 ): BearerGate {
   const known = new LRUCache<string, true>({ max })
-  const fingerprint = (token: string) => hash('sha256', token, 'base64')
   const refuse = (refused: GateRefusal) => {
     edge.refusals.stranger(refused.problem.code)
     return err(refused)
@@ -61,7 +62,8 @@ export function createBearerGate(
     async show(authorization, remote) {
       const [header] = authorization
       const token = header === undefined ? undefined : BEARER.exec(header)?.[1]
-      const isKnown = authorization.length === 1 && token !== undefined && known.has(fingerprint(token))
+      const fingerprint = token === undefined ? '' : hash('sha256', token, 'base64')
+      const isKnown = authorization.length === 1 && known.has(fingerprint)
       if (!isKnown) {
         const slowed = edge.limiters.stranger.take(remote)
         if (!slowed.ok) return refuse({ problem: slowed.error, error: null })
@@ -80,15 +82,14 @@ export function createBearerGate(
       )
         return refuse({ problem: foreign, error: 'invalid_token' })
       const caller = { role: 'agent', agent: claims.sub, session: claims.sid } as const
-      return ok({ token, caller, expiresAt: claims.exp * 1000 })
+      return ok({ token, fingerprint, caller, expiresAt: claims.exp * 1000 })
     },
-    welcome({ token }, remote) {
-      const key = fingerprint(token)
-      if (!known.has(key)) edge.limiters.stranger.take(remote, -1)
-      known.set(key, true)
+    welcome({ fingerprint }, remote) {
+      if (!known.has(fingerprint)) edge.limiters.stranger.take(remote, -1)
+      known.set(fingerprint, true)
     },
-    dismiss({ token }) {
-      known.delete(fingerprint(token))
+    dismiss({ fingerprint }) {
+      known.delete(fingerprint)
     },
   }
 }

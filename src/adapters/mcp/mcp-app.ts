@@ -2,7 +2,7 @@
 // client cached. No token reaches the SDK, a log or an answer that was not asked for it.
 
 import { hostHeaderValidation } from '@modelcontextprotocol/hono'
-import { type Context, Hono } from 'hono'
+import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { authenticateSession } from '../../actions/authenticate-session.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import { rawHeader } from '../../actions/raw-header.ts'
@@ -43,7 +43,7 @@ export function createMcpApp(edge: Edge): McpApp {
   const directCall = createDirectCallReader()
   const app = new Hono<McpEnv>()
 
-  app.use(PATH, hostHeaderValidation(edge.allowedHosts.map(hostName)))
+  app.use(PATH, remembering(hostHeaderValidation(edge.allowedHosts.map(hostName))))
   app.all(PATH, async (c) => {
     const requestId = c.get('requestId')
     const remote = c.get('remote')
@@ -116,6 +116,22 @@ export function createMcpApp(edge: Edge): McpApp {
     cut: (agent) => handlers.cut(agent),
     toolsChanged: (agent) => handlers.toolsChanged(agent),
     close: () => handlers.cut(null),
+  }
+}
+
+/** Spellings of allowed hosts that were seen before; a client has one. */
+const MAX_SPELLINGS = 100
+
+/** Asks `check`, which parses a URL each time, once for each spelling that it lets in. */
+function remembering(check: MiddlewareHandler): MiddlewareHandler {
+  const known = new Set<string>()
+  return (c, next) => {
+    const host = c.req.header('host') ?? ''
+    if (known.has(host)) return next()
+    return check(c, () => {
+      if (known.size < MAX_SPELLINGS) known.add(host)
+      return next()
+    })
   }
 }
 
