@@ -1,11 +1,12 @@
 // Which live grant an exchange means when it names a tool and scopes instead of a grant. One grant, never a union (S9).
 
+import { LRUCache } from 'lru-cache'
 import { judgeGrant } from '../core/judge.ts'
 import type { Details } from '../core/manifest.ts'
 import { type Grant, keyOf } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { detailsCover, sliceId } from '../core/slice.ts'
+import { detailsCover, sliceId, type ToolValue } from '../core/slice.ts'
 import type { AgentCaller } from './authenticate-session.ts'
 import { readApprovers } from './grants.ts'
 import { loadWorld } from './load-world.ts'
@@ -19,8 +20,28 @@ export type GrantSought = {
 }
 
 /** The name of the tool in force with this name or resource URL, or null. */
-export async function toolNamed(deps: Pick<Deps, 'store'>, nameOrResource: string): Promise<string | null> {
-  const wanted = nameOrResource.replace(/\/$/, '')
+export type FindTool = (nameOrResource: string) => Promise<string | null>
+
+/** Goes through the tools once for each of the last `max` namings; later it only looks whether the answer still holds. */
+export function createToolFinder(deps: Pick<Deps, 'store'>, max = 1_000): FindTool {
+  const found = new LRUCache<string, string>({ max })
+  return async (nameOrResource) => {
+    const before = found.get(nameOrResource)
+    if (before !== undefined) {
+      const slice = sliceId.tool(before)
+      const { value } = (await deps.store.read([keyOf('slice', slice)])).get('slice', slice) ?? {}
+      if (value?.of === 'tool' && isNamed(value, nameOrResource)) return before
+    }
+    const tool = await searchTool(deps, nameOrResource)
+    if (tool !== null) found.set(nameOrResource, tool)
+    return tool
+  }
+}
+
+const isNamed = ({ name, resource }: ToolValue, nameOrResource: string): boolean =>
+  name === nameOrResource || resource.replace(/\/$/, '') === nameOrResource.replace(/\/$/, '')
+
+async function searchTool(deps: Pick<Deps, 'store'>, nameOrResource: string): Promise<string | null> {
   let after: string | undefined
   do {
     const page = await deps.store.list({ kind: 'tool', limit: 500, ...(after === undefined ? {} : { after }) })
@@ -28,8 +49,7 @@ export async function toolNamed(deps: Pick<Deps, 'store'>, nameOrResource: strin
     const snapshot = await deps.store.read(ids.map((id) => keyOf('slice', id)))
     for (const id of ids) {
       const value = snapshot.get('slice', id)?.value
-      if (value?.of === 'tool' && (value.name === nameOrResource || value.resource.replace(/\/$/, '') === wanted))
-        return value.name
+      if (value?.of === 'tool' && isNamed(value, nameOrResource)) return value.name
     }
     after = page.next ?? undefined
   } while (after !== undefined)

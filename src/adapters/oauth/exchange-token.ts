@@ -4,7 +4,7 @@
 import type { AgentCaller } from '../../actions/authenticate-session.ts'
 import { authenticateSession } from '../../actions/authenticate-session.ts'
 import type { Edge } from '../../actions/edge.ts'
-import { findGrant, toolNamed } from '../../actions/find-grant.ts'
+import { type FindTool, findGrant } from '../../actions/find-grant.ts'
 import { issueCredential } from '../../actions/issue-credential.ts'
 import type { Proof } from '../../actions/open-session.ts'
 import { useAssertion } from '../../actions/use-assertion.ts'
@@ -23,6 +23,7 @@ export type RefusedCaller = Refused & { readonly caller?: AgentCaller; readonly 
 
 export async function exchangeToken(
   edge: Edge,
+  toolNamed: FindTool,
   c: OauthContext,
   form: Form,
   proof: Proof | null,
@@ -46,7 +47,7 @@ export async function exchangeToken(
     if (!used.ok) return refuse({ problem: asClient(used.error) })
   }
 
-  const target = await targetOf(edge, caller, input.value)
+  const target = await targetOf(edge, toolNamed, caller, input.value)
   if (!target.ok) return refuse(target.error)
   const { tool, grant } = target.value
   const found = grant !== null ? ok({ id: grant }) : await findGrant(deps, caller, { ...input.value, tool })
@@ -99,11 +100,16 @@ const noTarget = (message: string, hint: string): Result<never, Refused> =>
   err({ problem: problem('unknown_tool', message, { hint, nextTool: 'list_access' }), error: 'invalid_target' })
 
 /** The one tool that is meant; what names it twice must agree. */
-async function targetOf({ deps }: Edge, caller: AgentCaller, input: ExchangeInput): Promise<Result<Target, Refused>> {
+async function targetOf(
+  { deps }: Edge,
+  toolNamed: FindTool,
+  caller: AgentCaller,
+  input: ExchangeInput,
+): Promise<Result<Target, Refused>> {
   const names: string[] = []
   for (const named of [input.resource, input.audience]) {
     if (named === null) continue
-    const tool = await toolNamed(deps, named)
+    const tool = await toolNamed(named)
     if (tool === null) return noTarget('There is no such tool.', 'Name it by its resource, or as audience by its name.')
     names.push(tool)
   }

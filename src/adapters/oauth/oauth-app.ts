@@ -4,6 +4,7 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
+import { createToolFinder, type FindTool } from '../../actions/find-grant.ts'
 import { type Caller, StoreUnavailable } from '../../actions/ports.ts'
 import { BODY_BYTES, KEYS } from '../../core/limits.ts'
 import { problem } from '../../core/problem.ts'
@@ -22,6 +23,7 @@ const METADATA_SECONDS = 300
 export function createOauthApp(edge: Edge): Hono<{ Variables: EdgeVariables }> {
   const { settings, signer } = edge.deps
   const app = new Hono<{ Variables: EdgeVariables }>()
+  const toolNamed = createToolFinder(edge.deps)
   const cached = (seconds: number) => ({ 'Cache-Control': `public, max-age=${seconds}` })
 
   for (const path of [PATHS.resource, `${PATHS.resource}/mcp`])
@@ -48,7 +50,7 @@ export function createOauthApp(edge: Edge): Hono<{ Variables: EdgeVariables }> {
     )
     app.all(path, (c) => refuse(c, invalidRequest('Only POST is answered here.')))
   }
-  formRoute(PATHS.token, (c, form) => token(edge, c, form))
+  formRoute(PATHS.token, (c, form) => token(edge, toolNamed, c, form))
   formRoute(PATHS.introspect, (c, form) => introspect(edge, c, form))
   formRoute(PATHS.revoke, (c, form) => revokeToken(edge, c, form))
 
@@ -98,7 +100,7 @@ const noCodeFlow = (issuer: string): Refused => ({
 })
 
 /** The checks of the token endpoint in their order; every refusal of someone known is put on the trail. */
-async function token(edge: Edge, c: OauthContext, form: Form): Promise<Result<object, Refused>> {
+async function token(edge: Edge, toolNamed: FindTool, c: OauthContext, form: Form): Promise<Result<object, Refused>> {
   const requestId = c.get('requestId')
   const grantType = form.get('grant_type')
   const route = `POST ${PATHS.token} ${grantType === TOKEN_EXCHANGE ? 'token-exchange' : 'client_credentials'}`
@@ -121,7 +123,7 @@ async function token(edge: Edge, c: OauthContext, form: Form): Promise<Result<ob
   if (!proof.ok) return proof
 
   if (grantType === TOKEN_EXCHANGE) {
-    const exchanged = await exchangeToken(edge, c, form, proof.value)
+    const exchanged = await exchangeToken(edge, toolNamed, c, form, proof.value)
     if (!exchanged.ok && exchanged.error.caller !== undefined)
       await note(exchanged.error.caller, exchanged.error, exchanged.error.tool)
     return exchanged
