@@ -45,7 +45,7 @@ export function createOauthApp(edge: Edge): Hono<{ Variables: EdgeVariables }> {
         const form = await readForm(c)
         const answered = form.ok ? await answer(c, form.value) : form
         if (!answered.ok) return refuse(c, answered.error)
-        return answered.value === null ? c.body(null, 200, NO_STORE) : c.json(answered.value, 200, NO_STORE)
+        return respond(answered.value, 200, NO_STORE)
       },
     )
     app.all(path, (c) => refuse(c, invalidRequest('Only POST is answered here.')))
@@ -89,8 +89,14 @@ const NO_STORE = { 'Cache-Control': 'no-store', Pragma: 'no-cache' } as const
 
 function refuse(c: OauthContext, refused: Refused): Response {
   const { status, headers, body } = problemToOauth(refused, c.get('requestId'))
-  return c.json(body, status, { ...NO_STORE, ...headers })
+  return respond(body, status, { ...NO_STORE, ...headers })
 }
+
+/** Plain headers on a plain Response: Hono's own way makes a Headers object, which is then read back into a plain one. */
+const respond = (body: object | null, status: number, headers: Readonly<Record<string, string>>): Response =>
+  body === null
+    ? new Response(null, { status, headers })
+    : new Response(JSON.stringify(body), { status, headers: { 'Content-Type': 'application/json', ...headers } })
 
 const noCodeFlow = (issuer: string): Refused => ({
   problem: problem('invalid_request', 'This version has no authorization code flow yet.', {
