@@ -63,7 +63,8 @@ with no authentication, no signature and no disk. Goal: level with *hoisted*, 3 
 ${compared(all)}
 
 The rivals: \`McpServer\` of @modelcontextprotocol/server behind \`createMcpHandler\` and \`createMcpHonoApp\`, five tools with zod input and output
-schemas of our tools' fields; *hoisted* builds the schemas once, *as documented* inside the factory, which runs for each request.
+schemas of our tools' fields; *hoisted* builds the schemas once, *as documented* inside the factory, which runs for each request. Both
+make the SDK's server for each request, as it is meant to be used; Hallpass reads a plain call of a tool itself and leaves all else to the SDK.
 `
 
 export const exchange = (all: readonly Compared[]): string => `## Token exchange
@@ -84,6 +85,9 @@ Is this credential good at this tool, now: token, session, grant, agent, tool an
 Hono no-op (ratio 0.67 and up).
 
 ${compared(all)}
+
+The rival: \`new Hono().all('*', (c) => c.text('ok'))\` on @hono/node-server, which reads no header and answers two bytes; Hallpass answers
+this path beside Hono, on Node's own request and response, with nine headers.
 `
 
 export const guard = ({ jose, known, first, knownRatio, firstRatio }: GuardTimes): string => `## Guard
