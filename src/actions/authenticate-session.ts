@@ -6,6 +6,7 @@ import { judgeSession } from '../core/judge.ts'
 import { keyOf } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { isFresh } from './is-fresh.ts'
 import { worldFrom, worldKeys } from './load-world.ts'
 import type { Caller, Deps } from './ports.ts'
 import { auditUnavailable } from './transact.ts'
@@ -58,7 +59,7 @@ export async function authenticateSession(
         hint: 'Open a session at the token endpoint with your key.',
       }),
     )
-  if (!deps.store.fresh()) return err(auditUnavailable('the store is not fresh'))
+  if (!(await isFresh(deps.store))) return err(auditUnavailable('the store is not fresh'))
   const agent = String(claims.sub)
   const snapshot = await deps.store.read([...worldKeys(agent, null), keyOf('session', claims.sid)])
   const session = snapshot.get('session', claims.sid)

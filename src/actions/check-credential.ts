@@ -8,6 +8,7 @@ import { type Problem, problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { staleView, type VerifyToken } from './authenticate-session.ts'
 import { readApprovers } from './grants.ts'
+import { isFresh } from './is-fresh.ts'
 import { worldFrom, worldKeys } from './load-world.ts'
 import type { Deps } from './ports.ts'
 
@@ -34,7 +35,7 @@ export async function checkCredential(
   const { jti, sub, sid, grant_id: grantId, aud } = claims
   if (typeof jti !== 'string' || typeof sub !== 'string' || typeof sid !== 'string' || typeof grantId !== 'string')
     return inactive('not a tool credential')
-  if (!deps.store.fresh()) return err(staleView())
+  if (!(await isFresh(deps.store))) return err(staleView())
   const snapshot = await deps.store.read([
     ...worldKeys(sub, tool),
     keyOf('credential', jti),

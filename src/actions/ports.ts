@@ -129,6 +129,8 @@ export interface Store {
    * checks refuse with `stale_view`. One slow write ends nothing.
    */
   fresh(): boolean
+  /** Looks again where what is known is too old, for a second at most; `fresh` tells what came of it. */
+  refresh(): Promise<void>
   /** The highest time any commit carried (S18). */
   highestTime(): Instant
   close(): Promise<void>

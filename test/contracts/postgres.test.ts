@@ -164,6 +164,11 @@ describe('PostgreSQL', () => {
     paused = 1_001
     expect(store.fresh()).toBe(false)
     await expect.poll(() => store.fresh(), { interval: 5 }).toBe(true)
+    // Whoever would judge may have it look at once.
+    paused = 5_000
+    expect(store.fresh()).toBe(false)
+    await store.refresh()
+    expect(store.fresh()).toBe(true)
   })
 
   test('what is known is as old as the question, not as the answer (STORE rule 6)', async () => {

@@ -30,6 +30,7 @@ export const ditheringStore = (store: Store): Store => ({
   tree: () => store.tree(),
   node: (level, index) => store.node(level, index),
   fresh: () => store.fresh(),
+  refresh: () => store.refresh(),
   highestTime: () => store.highestTime(),
   close: () => store.close(),
 })

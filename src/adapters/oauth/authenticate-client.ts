@@ -3,6 +3,7 @@
 
 import type { Context } from 'hono'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
+import { isFresh } from '../../actions/is-fresh.ts'
 import type { Proof } from '../../actions/open-session.ts'
 import { rawHeader } from '../../actions/raw-header.ts'
 import { auditUnavailable, clockWentBack } from '../../actions/transact.ts'
@@ -75,7 +76,7 @@ async function proofOf(
     edge.refusals.stranger('rate_limited')
     return err({ problem: limited })
   }
-  if (!deps.store.fresh()) return err({ problem: auditUnavailable('the store is not fresh') })
+  if (!(await isFresh(deps.store))) return err({ problem: auditUnavailable('the store is not fresh') })
   const snapshot = await deps.store.read(['installation/self', keyOf('slice', sliceId.agent(agent))])
   const installation = snapshot.get('installation', 'self') ?? null
   if (installation === null || installation.initializedAt === null) {

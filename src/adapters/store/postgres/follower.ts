@@ -9,6 +9,8 @@ import { HEAD, type Head, type Reader, readMissed } from './reader.ts'
 const POLL_MS = 200
 /** Older knowledge than this is none (STORE rule 6). */
 const FRESH_MS = 1_000
+/** Longer than this nobody waits for a look; memory stays as old as it is. */
+const WAKE_MS = 1_000
 /** Further behind than this many commits, memory is read anew. */
 const MOST_MISSED = 4_096
 
@@ -20,6 +22,8 @@ export type Follower = {
   /** Somebody may have written. */
   ring(): void
   isFresh(): boolean
+  /** Where memory is older than may be judged by, looks once more first: a process that woke up need not refuse. */
+  wake(): Promise<void>
   close(): Promise<void>
 }
 
@@ -45,6 +49,8 @@ export function follow(options: {
   const sawAt = (sentAt: number) => {
     freshAt = Math.max(freshAt, sentAt)
   }
+
+  const isFresh = () => !isOver && clock.monotonic() - freshAt <= FRESH_MS
 
   async function lookOnce(): Promise<void> {
     if (isOver) return
@@ -114,7 +120,14 @@ export function follow(options: {
       // After a failure the doorbell does not hurry anybody: a server that comes and goes is asked five times a second.
       if (!isFailing) resume()
     },
-    isFresh: () => !isOver && clock.monotonic() - freshAt <= FRESH_MS,
+    isFresh,
+    async wake() {
+      // Known not to answer: whoever asks is refused at once.
+      if (isOver || isFailing || isFresh()) return
+      const { promise: late, resolve } = Promise.withResolvers<void>()
+      const timer = setTimeout(resolve, WAKE_MS)
+      await Promise.race([look().catch(unanswered), late]).finally(() => clearTimeout(timer))
+    },
     async close() {
       isOver = true
       resume()
@@ -122,4 +135,9 @@ export function follow(options: {
       await looking
     },
   }
+}
+
+/** It stays unseen, which is told elsewhere. */
+function unanswered(thrown: unknown): void {
+  if (!(thrown instanceof QueryError)) throw thrown
 }

@@ -192,6 +192,7 @@ async function createStore(
         return found
       }),
     fresh: loop.fresh,
+    refresh: follower.wake,
     highestTime: () => memory.time,
     close() {
       closing ??= loop.close().then(async () => {

@@ -161,6 +161,8 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
         return found
       }),
     fresh: loop.fresh,
+    // Nobody else writes, so that memory does not age.
+    refresh: async () => {},
     highestTime: loop.highestTime,
     close() {
       closing ??= loop.close().then(() => {
