@@ -240,10 +240,13 @@ describe('the token endpoint', () => {
     try {
       const stranger = await generateKeyPair('ES256')
       const claims = { iss: 'nobody', sub: 'nobody' }
-      const statuses: number[] = []
-      for (let i = 0; i < 60; i++)
-        statuses.push((await alone.ask(await alone.assertion({ claims, key: stranger.privateKey }))).status)
-      expect(statuses.slice(0, 40).every((status) => status === 401)).toBe(true)
+      // Signed beforehand and sent at once: what is given back meanwhile is no matter of how fast this machine is.
+      const assertions = await Promise.all(
+        Array.from({ length: 120 }, () => alone.assertion({ claims, key: stranger.privateKey })),
+      )
+      const asked = await Promise.all(assertions.map((assertion) => alone.ask(assertion)))
+      const statuses = asked.map(({ status }) => status)
+      expect(statuses.filter((status) => status === 401).length).toBeGreaterThanOrEqual(40)
       expect(statuses).toContain(429)
       const limited = await alone.ask(await alone.assertion({ claims, key: stranger.privateKey }))
       expect(limited.headers.get('retry-after')).not.toBeNull()
