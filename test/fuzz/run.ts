@@ -2,9 +2,11 @@
 // all). It fails on a crash, a hang, an undocumented 5xx and on anything let in; it prints what brings the input back.
 
 import { parseArgs } from 'node:util'
+import { Worker } from 'node:worker_threads'
 import { randomOf } from './random.ts'
 import type { Opened, Target } from './target.ts'
 import { TARGETS } from './targets/index.ts'
+import type { Watched } from './watch-thread.ts'
 
 /** No input may take longer, milliseconds: far above what any takes on a loaded machine. */
 const HANG_MS = 10_000
@@ -28,10 +30,9 @@ if (!(seconds > 0) || chosen.length === 0) {
 
 let input: unknown
 let at = ''
+const again = (target: string) => `npm run fuzz -- --seed ${values.seed} --target ${target} --seconds ${seconds}`
 const broke = (thrown: unknown): never => {
-  console.error(
-    `\nFAILED ${at}\n  again: npm run fuzz -- --seed ${values.seed} --target ${at.split('#')[0]} --seconds ${seconds}`,
-  )
+  console.error(`\nFAILED ${at}\n  again: ${again(at.split('#')[0]!)}`)
   console.error('  input:', JSON.stringify(input)?.slice(0, 4000))
   console.error(thrown)
   process.exit(1)
@@ -47,14 +48,24 @@ async function within(work: Promise<string> | string): Promise<string> {
   return Promise.race([work, late]).finally(() => clearTimeout(timer))
 }
 
+/** Says so where an input never gives the thread back. */
+function watch(target: Target): { at(count: number): void; end(): Promise<unknown> } {
+  const count = new Int32Array(new SharedArrayBuffer(4))
+  const workerData: Watched = { at: count.buffer, limitMs: 2 * HANG_MS, again: again(target.name) }
+  const thread = new Worker(new URL('./watch-thread.ts', import.meta.url), { workerData })
+  return { at: (now) => Atomics.store(count, 0, now), end: () => thread.terminate() }
+}
+
 async function fuzz(target: Target): Promise<void> {
   const until = performance.now() + seconds * 1000
   const outcomes = new Map<string, number>()
   let opened: Opened | undefined
   let count = 0
   let slowest = 0
+  const watched = watch(target)
   for (; performance.now() < until; count++) {
     at = `${target.name}#${count}`
+    watched.at(count)
     if (count % target.freshAfter === 0) {
       await opened?.close()
       opened = await target.open()
@@ -71,6 +82,7 @@ async function fuzz(target: Target): Promise<void> {
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
   }
   await opened?.close()
+  await watched.end()
   const kinds = [...outcomes].sort(([, a], [, b]) => b - a).map(([kind, times]) => `${kind} ${times}`)
   console.log(`${target.name}: ${count} inputs, slowest ${Math.round(slowest)} ms (${kinds.slice(0, 12).join(', ')})`)
 }
