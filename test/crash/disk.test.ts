@@ -1,13 +1,13 @@
 // The disk fills up, turns read-only, or goes away under the broker while agents mint: it issues nothing that the trail
 // does not hold, says so, and goes on by itself once it can (P1, P9, P10).
 
-import { execFileSync } from 'node:child_process'
 import { readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Background } from '../tools/background.ts'
+import type { Launch } from '../tools/broker-process.ts'
 import { type Answered, callApi, exchange, expectDone, idOf, openSession } from '../tools/people-and-agents.ts'
-import { fill, makeRoom, mountSmallDisk, setReadOnly, unmount } from './disk.ts'
+import { type Disk, databaseFiles, smallDisk } from './disk.ts'
 import { names, openStage, SOON, type Stage } from './stage.ts'
 
 const AGENTS = names('minter', 3)
@@ -16,24 +16,37 @@ const MEGABYTES = 64
 
 let stage: Stage
 let running: Background
-let undo: (() => void)[] = []
+let launch: Launch = {}
+let undo = () => {}
 afterEach(async () => {
   await stage?.broker.kill()
-  for (const step of undo.splice(0).reverse()) step()
+  undo()
+  undo = () => {}
+  launch = {}
   await stage?.close()
 })
 
-async function open(prepare?: (data: string) => void): Promise<void> {
-  undo = []
-  stage = await openStage({ agents: AGENTS, access: 'approval: none', ...(prepare === undefined ? {} : { prepare }) })
-  running = await stage.broker.start()
+const start = async () => {
+  running = await stage.broker.start(launch)
 }
 
-const onSmallDisk = () =>
-  open((data) => {
-    mountSmallDisk(data, MEGABYTES)
-    undo.push(() => unmount(data))
+async function open(prepare: (data: string) => void = () => {}): Promise<void> {
+  stage = await openStage({ agents: AGENTS, access: 'approval: none', prepare })
+  await start()
+}
+
+/** Started anew it is on it too, until the test ends. */
+async function openOn<On extends Pick<Disk, 'launch' | 'remove'>>(diskOf: (data: string) => On): Promise<On> {
+  let disk: On | null = null
+  await open((data) => {
+    disk = diskOf(data)
+    launch = disk.launch
+    undo = disk.remove
   })
+  return disk!
+}
+
+const onSmallDisk = () => openOn((data) => smallDisk(data, MEGABYTES))
 
 type Client = { readonly session: string; readonly grant: string }
 
@@ -93,7 +106,7 @@ async function expectRecovered(clients: readonly Client[]): Promise<void> {
 /** After kill -9 and a restart too, and a revocation works. */
 async function expectWhole(): Promise<void> {
   await stage.broker.kill()
-  running = await stage.broker.start()
+  await start()
   await stage.ledger.audit()
   const { claims, token } = stage.ledger.tokens.at(-1)!
   const path = `/credentials/${claims.jti}/revoke`
@@ -104,7 +117,7 @@ async function expectWhole(): Promise<void> {
 
 /** Starts that must fail, and what they said. */
 async function startRefused(): Promise<string> {
-  const said = await stage.broker.start().then(
+  const said = await stage.broker.start(launch).then(
     () => 'it started',
     (thrown: unknown) => String(thrown),
   )
@@ -114,52 +127,49 @@ async function startRefused(): Promise<string> {
 
 describe('a full disk', () => {
   test('issues nothing, says so, and goes on by itself once there is room (P1, P10)', async () => {
-    await onSmallDisk()
+    const disk = await onSmallDisk()
     const clients = await Promise.all(AGENTS.map(clientOf))
-    await expectNothingIssued(clients, await mintUntilRefused(clients, () => fill(stage.data)))
-    makeRoom(stage.data)
+    await expectNothingIssued(clients, await mintUntilRefused(clients, disk.fill))
+    disk.makeRoom()
     await expectRecovered(clients)
   })
 
   test('killed and restarted while it is full, it issues nothing, and goes on once there is room (P9, P10)', async () => {
-    await onSmallDisk()
+    const disk = await onSmallDisk()
     const clients = await Promise.all(AGENTS.map(clientOf))
-    await mintUntilRefused(clients, () => fill(stage.data))
+    await mintUntilRefused(clients, disk.fill)
     await stage.broker.kill()
-    fill(stage.data)
-    const started = await stage.broker.start().catch((thrown: unknown) => String(thrown))
+    disk.fill()
+    const started = await stage.broker.start(launch).catch((thrown: unknown) => String(thrown))
     if (typeof started === 'string') expect(started).toMatch(/full|space|room/i)
     else for (const client of clients) expect((await mint(client).catch(() => null))?.status).not.toBe(200)
     await stage.broker.kill()
-    makeRoom(stage.data)
-    running = await stage.broker.start()
+    disk.makeRoom()
+    await start()
     await expectRecovered(clients)
   })
 })
 
 describe('a read-only disk', () => {
   test('a database that can no longer be written: issues nothing and goes on once it can (P1, P10)', async () => {
-    await open()
-    const files = ['hallpass.db', 'hallpass.db-wal'].map((name) => join(stage.data, name))
-    const lock = (flag: string) => execFileSync('chattr', [flag, ...files])
+    const files = await openOn(databaseFiles)
     const clients = await Promise.all(AGENTS.map(clientOf))
-    undo.push(() => lock('-i'))
-    const refused = await mintUntilRefused(clients, () => lock('+i'))
+    const refused = await mintUntilRefused(clients, () => files.setReadOnly(true))
     await expectNothingIssued(clients, refused)
     expect((await fetch(`${stage.broker.issuer}/readyz`)).status).toBe(503)
-    lock('-i')
+    files.setReadOnly(false)
     await expectRecovered(clients)
   })
 
   test('a start on a read-only filesystem says what is wrong, and succeeds once it is writable (P10)', async () => {
-    await onSmallDisk()
+    const disk = await onSmallDisk()
     const clients = await Promise.all(AGENTS.map(clientOf))
     await mint(clients[0]!)
     await stage.broker.kill()
-    setReadOnly(stage.data, true)
+    disk.setReadOnly(true)
     expect(await startRefused()).toMatch(/read-?only|cannot be written/i)
-    setReadOnly(stage.data, false)
-    running = await stage.broker.start()
+    disk.setReadOnly(false)
+    await start()
     await expectRecovered(clients)
   })
 })
@@ -182,7 +192,7 @@ describe('a data folder that went away under the broker', () => {
     await expectNothingIssued(clients, refused)
     expect(running.output()).toMatch(/put it back/)
     await stage.broker.kill()
-    running = await stage.broker.start()
+    await start()
     for (const { token } of stage.ledger.tokens.slice(0, 5)) expect(await stage.isActive(token)).not.toBe(true)
     expect((await mint(clients[0]!)).status).not.toBe(200)
     await expect(openSession(stage.broker.issuer, stage.agent(AGENTS[0]!))).rejects.toThrow(/refused/)

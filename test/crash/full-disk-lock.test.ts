@@ -3,26 +3,26 @@
 
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { callApi, exchange, type Held, obtainCredential } from '../tools/people-and-agents.ts'
-import { fill, makeRoom, mountSmallDisk, unmount } from './disk.ts'
+import { type Disk, smallDisk } from './disk.ts'
 import { openStage, SOON, type Stage } from './stage.ts'
 
 let stage: Stage
 let held: Held
-let disk: string | null = null
-const mount = (data: string) => {
-  mountSmallDisk(data, 64)
-  disk = data
+let disk: Disk | null = null
+const prepare = (data: string) => {
+  disk = smallDisk(data, 64)
 }
+const start = () => stage.broker.start(disk?.launch)
 beforeEach(async () => {
-  stage = await openStage({ agents: ['worker', 'other'], prepare: mount })
-  await stage.broker.start()
+  stage = await openStage({ agents: ['worker', 'other'], prepare })
+  await start()
   held = await obtain('worker')
-  fill(stage.data)
+  disk?.fill()
   await expect.poll(async () => (await mint()).status, SOON).toBe(503)
 })
 afterEach(async () => {
   await stage?.broker.kill()
-  if (disk !== null) unmount(disk)
+  disk?.remove()
   disk = null
   await stage?.close()
 })
@@ -59,7 +59,7 @@ const standing = async () => {
 
 test('a lock works on a full disk, and stands once there is room (S17)', async () => {
   await lock()
-  makeRoom(stage.data)
+  disk?.makeRoom()
   await expect.poll(() => stage.isActive(held.token), SOON).toBe(false)
   await expect.poll(standing, SOON).toBe(1)
   await expect(obtain('worker')).rejects.toThrow(/lock/)
@@ -70,8 +70,8 @@ test('a lock works on a full disk, and stands once there is room (S17)', async (
 test('a lock set on a full disk is honoured by the start that follows a kill -9 (S17, P9)', async () => {
   await lock()
   await stage.broker.kill()
-  makeRoom(stage.data)
-  await stage.broker.start()
+  disk?.makeRoom()
+  await start()
   expect(await stage.isActive(held.token)).toBe(false)
   expect(await standing()).toBe(1)
   await stage.ledger.audit()
