@@ -165,8 +165,11 @@ const ODD: readonly unknown[] = [
   ],
 ]
 
-export const oddValue = (random: Random): unknown =>
-  random.oneIn(20) ? nested(random.below(2000)) : structuredClone(random.pick(ODD))
+export const oddValue = (random: Random, deepest = 2000): unknown =>
+  random.oneIn(20) ? nested(random.below(deepest)) : structuredClone(random.pick(ODD))
+
+/** Levels of one odd value within a mutated one: put into each other they must stay within what a clone can walk. */
+const DEEPEST_WITHIN = 400
 
 const nested = (depth: number): unknown => {
   let value: unknown = 1
@@ -201,7 +204,7 @@ export function mutateJson(random: Random, value: unknown): unknown {
         else if (key !== 'value') delete record[key]
         break
       case 1:
-        record[key] = typeof was === 'string' ? mutateText(random, was) : oddValue(random)
+        record[key] = typeof was === 'string' ? mutateText(random, was) : oddValue(random, DEEPEST_WITHIN)
         break
       case 2:
         if (!Array.isArray(holder))
@@ -217,7 +220,7 @@ export function mutateJson(random: Random, value: unknown): unknown {
         record[key] = [was, was]
         break
       default:
-        record[key] = oddValue(random)
+        record[key] = oddValue(random, DEEPEST_WITHIN)
     }
   }
   return root.value
