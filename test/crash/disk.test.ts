@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { Background } from '../tools/background.ts'
 import type { Launch } from '../tools/broker-process.ts'
 import { type Answered, callApi, exchange, expectDone, idOf, openSession } from '../tools/people-and-agents.ts'
-import { type Disk, databaseFiles, smallDisk } from './disk.ts'
+import { type Disk, databaseFiles, smallDisk } from './small-disk.ts'
 import { names, openStage, SOON, type Stage } from './stage.ts'
 
 const AGENTS = names('minter', 3)

@@ -3,7 +3,7 @@
 
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { callApi, exchange, type Held, obtainCredential } from '../tools/people-and-agents.ts'
-import { type Disk, smallDisk } from './disk.ts'
+import { type Disk, smallDisk } from './small-disk.ts'
 import { openStage, SOON, type Stage } from './stage.ts'
 
 let stage: Stage
