@@ -1,5 +1,6 @@
 // kill -9 at each commit of each walk, once before it and once after it; then restart, audit, and the walk again to its
-// end: it finishes, or it is refused because it was finished already (P1, P5, P6, P9).
+// end: it finishes, or it is refused because it was finished already (P1, P5, P6, P9). HALLPASS_CRASH_EVERY=3 kills at each
+// third commit only, from a random one.
 
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,6 +12,7 @@ import { callApi, exchange, expectDone, idOf, openSession } from '../tools/peopl
 import type { Order } from './at-commit.ts'
 import { AT_COMMIT, names, openStage, SOON, type Stage } from './stage.ts'
 
+const EVERY = Number(process.env.HALLPASS_CRASH_EVERY ?? 1)
 /** More than any walk has commits. */
 const MOST = 40
 /** How long after its end the end of a process is known. */
@@ -147,7 +149,7 @@ test.each(walks)(
     let round = 0
     const kills = { 'die before': 0, 'die after': 0 }
     for (const act of ['die before', 'die after'] as const) {
-      for (let commit = 1; commit <= MOST; commit++) {
+      for (let commit = 1 + Math.floor(Math.random() * EVERY); commit <= MOST; commit += EVERY) {
         round++
         if (!(await killedAt({ commit, act }, () => walk(round)))) break
         kills[act]++
@@ -159,8 +161,8 @@ test.each(walks)(
     }
     await stage.ledger.audit()
     console.info(`${name}: ${kills['die before']} kills before a commit, ${kills['die after']} after one`)
-    expect(kills['die before']).toBeGreaterThanOrEqual(least)
-    expect(kills['die after']).toBeGreaterThanOrEqual(least)
+    expect(kills['die before']).toBeGreaterThanOrEqual(Math.floor(least / EVERY))
+    expect(kills['die after']).toBeGreaterThanOrEqual(Math.floor(least / EVERY))
   },
 )
 

@@ -4,8 +4,9 @@
 
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type Counts, drive } from './drive.ts'
+import { drive } from './drive.ts'
 import { arbitrarySteps } from './steps.ts'
+import type { Counts } from './world.ts'
 
 const { HALLPASS_MODEL_RUNS, HALLPASS_MODEL_STEPS = '40', HALLPASS_MODEL_SEED, HALLPASS_MODEL_PATH } = process.env
 const runs = Number(HALLPASS_MODEL_RUNS ?? 100)
