@@ -14,7 +14,7 @@ beforeAll(async () => {
       ended.set(next.without, await attackWeakened(next).catch((thrown: Error) => thrown))
   }
   await Promise.all(Array.from({ length: LANES }, lane))
-}, 300_000)
+}, 900_000)
 afterAll(() => {
   const through = [...ended.values()].filter((end) => typeof end === 'object' && 'fell' in end).length
   console.log(`weakened: ${through} of ${WEAKNESSES.length} weakened builds fell to their attack`)
