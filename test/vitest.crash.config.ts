@@ -5,7 +5,7 @@ export default defineConfig({
     root: new URL('..', import.meta.url).pathname,
     include: ['test/crash/**/*.test.ts'],
     testTimeout: 900_000,
-    hookTimeout: 120_000,
+    hookTimeout: 300_000,
     // Some of it only waits: a second file runs meanwhile.
     maxWorkers: 2,
   },

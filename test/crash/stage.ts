@@ -11,7 +11,7 @@ import { type AgentIdentity, callApi, createIdentity } from '../tools/people-and
 import { createLedger, type Ledger } from './ledger.ts'
 
 export const OWNER = 'lead@example.com'
-const WAIT = { timeout: 10_000, interval: 50 }
+const WAIT = { timeout: 30_000, interval: 50 }
 /** For `expect.poll`: what must come true by itself. */
 export const SOON = WAIT
 

@@ -51,7 +51,7 @@ async function within(work: Promise<string> | string): Promise<string> {
 /** Says so where an input never gives the thread back. */
 function watch(target: Target): { at(count: number): void; end(): Promise<unknown> } {
   const count = new Int32Array(new SharedArrayBuffer(4))
-  const workerData: Watched = { at: count.buffer, limitMs: 2 * HANG_MS, again: again(target.name) }
+  const workerData: Watched = { at: count.buffer, limitMs: 6 * HANG_MS, again: again(target.name) }
   const thread = new Worker(new URL('./watch-thread.ts', import.meta.url), { workerData })
   return { at: (now) => Atomics.store(count, 0, now), end: () => thread.terminate() }
 }

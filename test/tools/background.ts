@@ -27,7 +27,7 @@ export type BackgroundOptions = {
   readonly ready: () => Promise<boolean>
 }
 
-const READY_WITHIN_MS = 30_000
+const READY_WITHIN_MS = 90_000
 const STOPPED_WITHIN_MS = 5000
 const KEPT_OUTPUT = 20_000
 
