@@ -20,7 +20,8 @@ import { createOauthApp } from '../../src/adapters/oauth/oauth-app.ts'
 import { createVerifierApp } from '../../src/adapters/verifiers/verifier-app.ts'
 import type { IdentityKey } from '../../src/core/manifest.ts'
 import type { BearerKind } from '../../src/core/model.ts'
-import { createFrontDoor } from '../../src/wire/front-door.ts'
+import { createFrontDoor, type FrontDoor } from '../../src/wire/front-door.ts'
+import { besideTheFrontDoor } from '../../src/wire/side-door.ts'
 import { createHarness } from '../support/harness.ts'
 import { agent, entry, setOf, tool } from '../support/manifest-set.ts'
 import { operator, silentLog, unwrap } from '../support/store-on-disk.ts'
@@ -98,8 +99,9 @@ export async function openWholeBroker() {
       broke = fields
     },
   }
+  const front: FrontDoor = { log, ids: deps.ids, allowedHosts: edge.allowedHosts, operator: false }
   const door = (isOperator: boolean) =>
-    createFrontDoor({ log, ids: deps.ids, allowedHosts: edge.allowedHosts, operator: isOperator }, (app) => {
+    createFrontDoor({ ...front, operator: isOperator }, (app) => {
       if (!isOperator) for (const one of [createOauthApp(edge), verifiers.app, mcp.app]) app.route('/', one)
       app.route('/', api)
     })
@@ -146,6 +148,21 @@ export async function openWholeBroker() {
     return { status: answer.status, text, json }
   }
 
+  /** By the side door, with the path as it came over the wire; null where that leaves it to the front door. */
+  function callBeside(path: string, headers: Headers): Promise<Pick<Answer, 'status' | 'text'> | null> {
+    return new Promise((resolve) => {
+      const incoming = Object.assign(new IncomingMessage(new Socket()), { method: 'GET', url: path })
+      incoming.headers.host = 'hallpass.example.com'
+      incoming.rawHeaders = headers.flat()
+      const outgoing = new ServerResponse(incoming)
+      outgoing.end = (body: unknown) => {
+        resolve({ status: outgoing.statusCode, text: typeof body === 'string' ? body : '' })
+        return outgoing
+      }
+      besideTheFrontDoor(front, verifiers.forwardAuth, () => resolve(null))(incoming, outgoing)
+    })
+  }
+
   const opened = async (name: string, key: string) => {
     const { session, token } = unwrap(
       await openSession(
@@ -177,6 +194,7 @@ export async function openWholeBroker() {
     harness,
     deps,
     call,
+    callBeside,
     bot,
     other,
     grant,

@@ -1,5 +1,5 @@
 // GET /forward-auth: queries and headers that a proxy was misled to send. It lets through only what is asked once, plainly,
-// for its own resource, with one good credential.
+// for its own resource, with one good credential; and the side door, where it answers, answers as the front door does.
 
 import { isSameToken, mutateText, mutateToken } from '../mutate.ts'
 import type { Random } from '../random.ts'
@@ -41,6 +41,8 @@ function isSendable(header: [string, string]): boolean {
   }
 }
 
+const withoutId = (text: string): string => text.replace(/"requestId":"[^"]*"/, '')
+
 export const forwardAuth: Target = {
   name: 'forward-auth',
   freshAfter: 5_000,
@@ -78,7 +80,12 @@ export const forwardAuth: Target = {
         } catch {
           return 'no URL'
         }
-        const { status } = await broker.call('GET', `${url.pathname}${url.search}`, headers)
+        const { status, text } = await broker.call('GET', `${url.pathname}${url.search}`, headers)
+        const beside = await broker.callBeside(`/forward-auth?${query}`, headers)
+        if (beside !== null) {
+          mustHold(beside.status === status, `the side door answers ${beside.status}, the front door`, status)
+          mustHold(withoutId(beside.text) === withoutId(text), 'the doors say other things', [beside.text, text])
+        }
         if (status !== 200) return `refused ${status}`
         const asked = [...url.searchParams]
         const one = (name: string) => asked.filter(([other]) => other === name).map(([, value]) => value)
@@ -105,7 +112,7 @@ export const forwardAuth: Target = {
         mustHold(isSameToken(shown[0]![1].replace(/^bearer +/i, ''), credential.token), 'a changed token passed')
         const verifiers = headers.filter(([name]) => name.toLowerCase() === 'x-hallpass-verifier')
         mustHold(verifiers.length === 1 && verifiers[0]![1].trim() === bearers.verifier, 'a changed verifier passed')
-        return 'passed'
+        return beside === null ? 'passed' : 'passed by both doors'
       },
       close: () => broker.close(),
     }
