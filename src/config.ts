@@ -6,7 +6,7 @@ import { resolve, sep } from 'node:path'
 import { type KekSource, parseKek } from './adapters/keys/kek.ts'
 import { didYouMean } from './core/did-you-mean.ts'
 import { parseDurationSeconds } from './core/duration.ts'
-import { LIFETIME } from './core/limits.ts'
+import { HTTP, LIFETIME } from './core/limits.ts'
 import { err, ok, type Result } from './core/result.ts'
 import { Secret } from './core/secret.ts'
 
@@ -34,6 +34,8 @@ export type Config = {
   /** Folder for `file:` references of manifests (S5). */
   readonly secretsPath: string | null
   readonly sessionMaxSeconds: number
+  /** Connections held at a time; memory grows with them, by up to 100 KiB each. */
+  readonly maxConnections: number
   readonly logLevel: LogLevel
   /** Sentences for whoever starts the broker. */
   readonly warnings: readonly string[]
@@ -55,6 +57,7 @@ export type Flags = Readonly<
       | 'database'
       | 'secrets'
       | 'sessionMax'
+      | 'maxConnections'
       | 'log',
       string
     >
@@ -75,6 +78,7 @@ const VARIABLES = {
   kek: 'HALLPASS_KEK',
   secrets: 'HALLPASS_SECRETS',
   sessionMax: 'HALLPASS_SESSION_MAX',
+  maxConnections: 'HALLPASS_MAX_CONNECTIONS',
   log: 'HALLPASS_LOG',
 } as const
 
@@ -179,6 +183,7 @@ export function readConfig(
     kek,
     secretsPath,
     sessionMaxSeconds: read<number>('sessionMax', LIFETIME.sessionMax, parseSessionMax),
+    maxConnections: read<number>('maxConnections', HTTP.connections, parseConnections),
     logLevel: read<LogLevel>('log', 'info', (text) => oneOf(text, LOG_LEVELS)),
     warnings: [
       ...unknownVariables(env),
@@ -267,6 +272,11 @@ function parseSessionMax(text: string): Result<number, string> {
   const seconds = /^\d{1,8}$/.test(text) ? Number(text) : parseDurationSeconds(text)
   if (seconds === null) return err('must be seconds, or a duration such as 30m')
   return seconds >= 1 && seconds <= LIFETIME.sessionMax ? ok(seconds) : err('must be between 1s and 1h')
+}
+
+function parseConnections(text: string): Result<number, string> {
+  const count = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
+  return count >= 100 && count <= 100_000 ? ok(count) : err('must be a number from 100 to 100000')
 }
 
 function oneOf<T extends string>(text: string, allowed: readonly T[]): Result<T, string> {

@@ -27,6 +27,7 @@ test('with nothing set the broker serves loopback, from the data folder beside i
     kek: { from: 'data folder', path: '/srv/data/kek' },
     secretsPath: null,
     sessionMaxSeconds: 3600,
+    maxConnections: 10_000,
     logLevel: 'info',
     warnings: [],
   })
@@ -46,6 +47,7 @@ test('every variable is read, and a flag wins over it (CONTRACT)', () => {
     HALLPASS_KEK: 'file:/run/secrets/kek',
     HALLPASS_SECRETS: '/run/secrets',
     HALLPASS_SESSION_MAX: '15m',
+    HALLPASS_MAX_CONNECTIONS: '500',
     HALLPASS_LOG: 'debug',
   }
   expect(unwrap(read(env, { port: '8443', sessionMax: '90' }))).toEqual({
@@ -62,6 +64,7 @@ test('every variable is read, and a flag wins over it (CONTRACT)', () => {
     kek: { from: 'file', path: '/run/secrets/kek' },
     secretsPath: '/run/secrets',
     sessionMaxSeconds: 90,
+    maxConnections: 500,
     logLevel: 'debug',
     warnings: [],
   })
@@ -76,6 +79,7 @@ test('every fault is reported at once (P8)', () => {
     HALLPASS_DATABASE: 'mysql://x',
     HALLPASS_KEK: 'short',
     HALLPASS_SESSION_MAX: '2h',
+    HALLPASS_MAX_CONNECTIONS: '99',
     HALLPASS_LOG: 'loud',
   })
   expect(faults.map((fault) => fault.split(' ')[0])).toEqual([
@@ -86,6 +90,7 @@ test('every fault is reported at once (P8)', () => {
     'HALLPASS_SCOPES_MODE',
     'HALLPASS_DATABASE',
     'HALLPASS_SESSION_MAX',
+    'HALLPASS_MAX_CONNECTIONS',
     'HALLPASS_LOG',
   ])
 })

@@ -24,8 +24,29 @@ export const HTTP = {
   /** Slower than this to send its headers, or all of it, is cut off (milliseconds). */
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 60_000,
+  /** Unless HALLPASS_MAX_CONNECTIONS says otherwise. */
   connections: 10_000,
+  /** Connections that wait to be accepted. Past them the system drops what clients send, and they try again for half a minute. */
+  backlog: 4_096,
 } as const
+
+/**
+ * Calls served at a time and calls that wait for it, by class, and for how long: more, or longer, is answered `overloaded`
+ * (S17). Two groups of the store fill `agents.atOnce`: one is written while the other is made.
+ */
+export const ADMISSION = {
+  agents: { atOnce: 64, waiting: 4_096 },
+  checks: { atOnce: 256, waiting: 4_096 },
+  people: { atOnce: 64, waiting: 1_024 },
+  waitMs: 2_000,
+  placeMs: 500,
+} as const
+
+/**
+ * Members that wait to be written, in each lane: thirty-two groups, so that what waits is written within a second or refused.
+ * Each holds its rows and sealed records, mostly some 10 KiB.
+ */
+export const STORE_WAITING = 1_024
 
 /** Rows of one answered list. */
 export const PAGE = { default: 100, max: 500 } as const

@@ -2,11 +2,12 @@
 // what no edge expected. It decides nothing about authority.
 
 import type { HttpBindings } from '@hono/node-server'
-import { Hono } from 'hono'
+import { Hono, type MiddlewareHandler } from 'hono'
 import type { EdgeVariables } from '../actions/edge.ts'
 import { type Ids, type Log, StoreUnavailable } from '../actions/ports.ts'
 
-export type FrontDoorApp = Hono<{ Variables: EdgeVariables; Bindings: HttpBindings }>
+type DoorEnv = { Variables: EdgeVariables; Bindings: HttpBindings }
+export type FrontDoorApp = Hono<DoorEnv>
 
 export type FrontDoor = {
   readonly log: Log
@@ -15,6 +16,8 @@ export type FrontDoor = {
   readonly allowedHosts: readonly string[] | null
   /** True on the local socket alone: whoever reaches it is the operator (S7). */
   readonly operator: boolean
+  /** Whether there is room for a call; without it there always is. */
+  readonly admit?: MiddlewareHandler<DoorEnv>
 }
 
 export function createFrontDoor(door: FrontDoor, mount: (app: FrontDoorApp) => void): FrontDoorApp {
@@ -44,6 +47,7 @@ export function createFrontDoor(door: FrontDoor, mount: (app: FrontDoorApp) => v
       )
     return next()
   })
+  if (door.admit !== undefined) app.use('*', door.admit)
   mount(app)
   app.notFound((c) =>
     c.json(

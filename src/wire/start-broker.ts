@@ -24,6 +24,7 @@ import type { Config } from '../config.ts'
 import { HTTP, RATE } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { VERSION } from '../core/version.ts'
+import { createDoorman } from './admit.ts'
 import { followManifests } from './follow-manifests.ts'
 import { createFrontDoor, type FrontDoor } from './front-door.ts'
 import { createNotices } from './notices.ts'
@@ -63,7 +64,11 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   if (!opened.ok) return opened
   const broker = opened.value
   const { deps } = broker
-  const metrics = createMetrics(deps)
+  const doorman = createDoorman(deps.settings, deps.clock.monotonic, (of) => {
+    metrics.turnedAway(of)
+    edge.refusals.stranger('overloaded')
+  })
+  const metrics = createMetrics(deps, doorman.admission.occupied)
   const plain = edgeOf(deps, config)
   const edge: Edge = { ...plain, refusals: countedRefusals(plain.refusals, metrics) }
 
@@ -81,7 +86,13 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
       ? followManifests(deps, config, stop.signal)
       : { faults: () => [], stopped: Promise.resolve() }
   const api = createApiApp(edge, { keys: broker.keys, manifestFaults: manifests.faults, config }, metrics)
-  const front: FrontDoor = { log, ids: deps.ids, allowedHosts: config.allowedHosts, operator: false }
+  const front: FrontDoor = {
+    log,
+    ids: deps.ids,
+    allowedHosts: config.allowedHosts,
+    operator: false,
+    admit: doorman.admit,
+  }
   const everyone = createFrontDoor(front, (app) => {
     app.route('/', createOauthApp(edge))
     app.route('/', verifiers.app)
@@ -96,6 +107,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   const doors: Server[] = []
   const closeAll = async () => {
     stop.abort()
+    doorman.admission.close()
     for (const door of doors) await closed(door)
     await mcp.close()
     await verifiers.close()
@@ -104,10 +116,10 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   try {
     // The socket first: whoever sees the port answer may speak to both.
     rmSync(broker.folder.socket, { force: true })
-    doors.push(await listen(getRequestListener(operator.fetch), null, { path: broker.folder.socket }))
+    doors.push(await listen(getRequestListener(operator.fetch), config, { path: broker.folder.socket }))
     chmodSync(broker.folder.socket, 0o600)
     const beside = besideTheFrontDoor(front, verifiers.forwardAuth, getRequestListener(everyone.fetch))
-    doors.push(await listen(beside, config.tls, { port: config.port, host: config.host }))
+    doors.push(await listen(beside, config, { port: config.port, host: config.host }))
   } catch (thrown) {
     await closeAll()
     await broker.close()
@@ -188,7 +200,7 @@ async function recordStart({ deps }: Broker): Promise<void> {
 
 function listen(
   listener: RequestListener,
-  tls: Config['tls'],
+  config: Config,
   where: { readonly port: number; readonly host: string } | { readonly path: string },
 ): Promise<Server> {
   const limits = {
@@ -196,15 +208,17 @@ function listen(
     headersTimeout: HTTP.headersTimeoutMs,
     requestTimeout: HTTP.requestTimeoutMs,
   }
+  // Nobody but the operator reaches the socket: there it is plain.
+  const tls = 'path' in where ? null : config.tls
   const server =
     tls === null
       ? createHttpServer(limits, listener)
       : createHttpsServer({ ...limits, cert: readFileSync(tls.certPath), key: readFileSync(tls.keyPath) }, listener)
-  server.maxConnections = HTTP.connections
+  server.maxConnections = config.maxConnections
   server.maxHeadersCount = HTTP.headerCount
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(where, () => {
+    server.listen({ ...where, backlog: HTTP.backlog }, () => {
       server.off('error', reject)
       resolve(server)
     })

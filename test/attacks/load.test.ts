@@ -4,10 +4,11 @@
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { generateKeyPair, importPKCS8, SignJWT } from 'jose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { ADMISSION } from '../../src/core/limits.ts'
 import { testDatabase } from '../support/test-store.ts'
-import { bearer, FORM, form, send } from './wire.ts'
+import { type Answer, bearer, FORM, form, send } from './wire.ts'
 
 const JSON_TYPE = ['Content-Type', 'application/json'] as const
 const ACCEPT = ['Accept', 'application/json, text/event-stream'] as const
@@ -277,6 +278,75 @@ test('a flood of 3,000 strangers leaves no trace each, and everybody with a toke
     `load: ${FLOOD} strangers refused, honest rounds ${waits.length}, median ${waits[waits.length >> 1]?.toFixed(0)} ms`,
   )
 }, 90_000)
+
+test('a flood of mints on a disk that stands still is bounded, and whoever takes away or checks never waits for it (S17)', async () => {
+  const FLOOD = 600
+  const { store } = broker.running.broker.deps
+  const asked = await send(`${broker.url}/v1/requests`, {
+    headers: [...bearer(session), ...JSON_TYPE],
+    body: JSON.stringify({ tool: 'metrics', scopes: ['metrics:read'], reason: 'INC-1' }),
+  })
+  const exchange = () =>
+    send(`${broker.url}/oauth/token`, {
+      headers: FORM,
+      body: form({
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        subject_token: session,
+        grant_id: (asked.json.grant as { id: string }).id,
+      }),
+    })
+  const minted = await exchange()
+  expect(minted.status, minted.text).toBe(200)
+
+  const disk = Promise.withResolvers<void>()
+  let standing = 0
+  const commit = store.commit
+  const held = vi.spyOn(store, 'commit').mockImplementation(async (member) => {
+    if (member.put.some(({ kind }) => kind === 'credential') && member.lane === 'normal') {
+      standing++
+      await disk.promise
+    }
+    return commit(member)
+  })
+  try {
+    const answers: Answer[] = []
+    const flood = Array.from({ length: FLOOD }, async () => void answers.push(await exchange()))
+    await vi.waitFor(() => expect(standing).toBeGreaterThanOrEqual(ADMISSION.agents.atOnce), 10_000)
+
+    const check = `${broker.url}/forward-auth?resource=${encodeURIComponent('http://127.0.0.1:8432')}&scope=metrics:read`
+    const headers = ['X-Hallpass-Verifier', verifier, ...bearer(String(minted.json.access_token))]
+    for (let round = 0; round < 20; round++) {
+      expect((await send(`${broker.url}/healthz`)).status).toBe(200)
+      const checked = await send(check, { headers })
+      expect(checked.status, checked.text).toBe(200)
+    }
+    const lock = await send(`${broker.url}/v1/locks`, {
+      headers: [...bearer(broker.adminToken), ...JSON_TYPE],
+      body: JSON.stringify({ kind: 'tool', name: 'tickets', reason: 'flood' }),
+    })
+    expect(lock.status, lock.text).toBeLessThan(300)
+
+    // As many as are still there are held at the disk; no refusal of another kind comes before it moves.
+    await vi.waitFor(() => expect(answers.length + standing).toBe(FLOOD), 30_000)
+    expect(answers.length).toBeGreaterThan(0)
+    for (const { status, headers: said, json } of answers) {
+      expect([status, json.error, json.code]).toEqual([503, 'temporarily_unavailable', 'overloaded'])
+      expect(Number(said['retry-after'])).toBeGreaterThan(0)
+    }
+    const refused = answers.length
+    disk.resolve()
+    await Promise.all(flood)
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(FLOOD - refused)
+
+    const metrics = await send(`${broker.url}/metrics`, { headers: bearer(broker.adminToken) })
+    expect(metrics.text).toContain(`hallpass_turned_away_total{class="agents"} ${refused}`)
+    expect(metrics.text).toContain('hallpass_calls_waiting{class="agents"} 0')
+  } finally {
+    disk.resolve()
+    held.mockRestore()
+  }
+}, 60_000)
 
 test('how long a refusal takes does not tell a known agent from an unknown one (S17)', async () => {
   const stranger = await generateKeyPair('ES256')

@@ -6,10 +6,13 @@ import type { Refusals } from '../../actions/note-refusals.ts'
 import { type Deps, StoreUnavailable } from '../../actions/ports.ts'
 import { readLoad } from '../../actions/read-status.ts'
 import type { ProblemCode } from '../../core/problem.ts'
+import type { Occupied } from './admission.ts'
 
 export type Metrics = {
   request(route: string, status: number): void
   refusal(code: ProblemCode): void
+  /** A call for which there was no room. */
+  turnedAway(of: string): void
   /** The text of `/metrics`, with what waits and what is open as it is now. */
   text(): Promise<string>
   readonly contentType: string
@@ -17,15 +20,23 @@ export type Metrics = {
 
 const NAMES = { prefix: 'hallpass_' }
 
-/** Follows the log until the store closes: what was minted and what was taken away is counted for all edges. */
-export function createMetrics(deps: Pick<Deps, 'store' | 'clock' | 'log'>): Metrics {
+/**
+ * Follows the log until the store closes: what was minted and what was taken away is counted for all edges. `occupied`: the calls
+ * that are served and that wait, by class, where they are limited.
+ */
+export function createMetrics(
+  deps: Pick<Deps, 'store' | 'clock' | 'log'>,
+  occupied: () => Readonly<Record<string, Occupied>> = () => ({}),
+): Metrics {
   const registry = new Registry()
   const registers = [registry]
   const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
     new Counter({ name: NAMES.prefix + name, help, labelNames: [...labelNames], registers })
-  const gauge = (name: string, help: string) => new Gauge({ name: NAMES.prefix + name, help, registers })
+  const gauge = <L extends string>(name: string, help: string, ...labelNames: L[]) =>
+    new Gauge({ name: NAMES.prefix + name, help, labelNames, registers })
   const requests = counter('http_requests_total', 'Calls of the API, by route and status.', ['route', 'status'])
   const refusals = counter('refusals_total', 'Refused calls of the API, by problem code.', ['code'])
+  const turnedAway = counter('turned_away_total', 'Calls for which there was no room, by class.', ['class'])
   const mints = counter('credentials_minted_total', 'Credentials minted since this process started.', [])
   const seconds = new Histogram({
     name: `${NAMES.prefix}revocation_seconds`,
@@ -36,6 +47,8 @@ export function createMetrics(deps: Pick<Deps, 'store' | 'clock' | 'log'>): Metr
   const open = gauge('revocations_open', 'Revocations that are not confirmed by every tool yet.')
   const outstanding = gauge('revocations_outstanding', 'Revocations whose confirmation is late.')
   const waiting = gauge('requests_waiting', 'Requests that wait for an owner.')
+  const served = gauge('calls_served', 'Calls that are being served now, by class.', 'class')
+  const queued = gauge('calls_waiting', 'Calls that wait to be served, by class.', 'class')
 
   follow(deps, {
     minted: () => mints.inc(),
@@ -52,12 +65,17 @@ export function createMetrics(deps: Pick<Deps, 'store' | 'clock' | 'log'>): Metr
   return {
     request: (route, status) => requests.inc({ route, status: String(status) }),
     refusal: (code) => refusals.inc({ code }),
+    turnedAway: (of) => turnedAway.inc({ class: of }),
     contentType: registry.contentType,
     async text() {
       const load = await readLoad(deps)
       open.set(load.openRevocations)
       outstanding.set(load.outstandingRevocations)
       waiting.set(load.waitingRequests)
+      for (const [name, { atOnce, waiting: left }] of Object.entries(occupied())) {
+        served.set({ class: name }, atOnce)
+        queued.set({ class: name }, left)
+      }
       return registry.metrics()
     },
   }

@@ -2,6 +2,7 @@
 // Nothing is answered before it is durable and seen by this process's own reads.
 
 import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
+import { STORE_WAITING } from '../../../core/limits.ts'
 import { type Key, keyOf, type Rows, type Seq } from '../../../core/model.ts'
 import { openIntents } from '../intents.ts'
 import { partsOf } from '../rows.ts'
@@ -98,7 +99,7 @@ async function createStore(
   lines: Lines,
   onRing: (ring: (from: number) => void) => void,
 ): Promise<Store> {
-  const { clock, log, maxQueue = 10_000, maxGroup = 32 } = options
+  const { clock, log, maxQueue = STORE_WAITING, maxGroup = 32 } = options
   const reader = createReader(lines.readers)
   const { intentsPath, intentBytes = 2 * 1_048_576 } = options
   const intents = intentsPath === undefined ? null : await openIntents(intentsPath, intentBytes, log)

@@ -2,6 +2,7 @@
 // it is on the disk and seen by this process's own reads.
 
 import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
+import { STORE_WAITING } from '../../../core/limits.ts'
 import { type Key, keyOf, type Rows } from '../../../core/model.ts'
 import { createFeed } from '../feed.ts'
 import { type Intents, openIntents } from '../intents.ts'
@@ -73,7 +74,7 @@ export type Parts = {
 
 /** The store over its parts, which a test may damage. What was insisted on before is written before it is there. */
 export async function createStore(options: SqliteStoreOptions, parts: Parts): Promise<Store> {
-  const { clock, log, maxQueue = 10_000, maxGroup = 32 } = options
+  const { clock, log, maxQueue = STORE_WAITING, maxGroup = 32 } = options
   const { writer, reader, reserve, intents } = parts
   const view = createView()
   const load = () =>
