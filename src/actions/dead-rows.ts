@@ -28,21 +28,48 @@ export type DeadRow =
   | { readonly kind: 'credential'; readonly row: Credential }
 
 type Takes = Revocation['takes'][number]
-type Reads = Pick<Deps, 'store'>
+type Reads = { readonly store: Pick<Deps['store'], 'read' | 'list'> }
+type Lists = Reads & { readonly gone: Map<string, string> }
 
-/** At most one chunk; fewer means that these are all. */
-export async function deadRows(deps: Reads, now: Instant, revocation: Revocation): Promise<readonly DeadRow[]> {
-  const dead: DeadRow[] = []
+/** Thousands of credentials rest on one session, one grant and one agent: each is read once a chunk. */
+function remembering({ read, list }: Reads['store']): Reads['store'] {
+  const known = new Map<string, ReturnType<typeof read>>()
+  return {
+    list,
+    read(keys) {
+      const name = keys.join(' ')
+      const found = known.get(name) ?? read(keys)
+      known.set(name, found)
+      return found
+    },
+  }
+}
+
+/** How far a list was gone through, by list: the id of its last row. */
+export type Gone = ReadonlyMap<string, string>
+
+/**
+ * At most one chunk, from where `gone` left off; fewer means that no more come after it. From the start, that these are all.
+ * `gone` says in the answer how far this chunk went.
+ */
+export async function deadRows(
+  deps: Reads,
+  now: Instant,
+  revocation: Revocation,
+  gone: Gone = new Map(),
+): Promise<{ readonly rows: readonly DeadRow[]; readonly gone: Gone }> {
+  const lists: Lists = { store: remembering(deps.store), gone: new Map(gone) }
+  const rows: DeadRow[] = []
   const seen = new Set<string>()
   for (const takes of await expanded(deps, now, revocation)) {
-    for await (const row of deadWithin(deps, now, takes)) {
+    for await (const row of deadWithin(lists, now, takes)) {
       if (seen.has(row.row.id)) continue
       seen.add(row.row.id)
-      dead.push(row)
-      if (dead.length === CHUNK) return dead
+      rows.push(row)
+      if (rows.length === CHUNK) return { rows, gone: lists.gone }
     }
   }
-  return dead
+  return { rows, gone: lists.gone }
 }
 
 /** An approver stands for each grant that rests on them, a session for each that was asked for in it too (S11). */
@@ -54,30 +81,37 @@ async function expanded(deps: Reads, now: Instant, revocation: Revocation): Prom
     if (approver === undefined) out.push(takes)
     const where = approver !== undefined ? { owner: approver } : session !== undefined ? { session } : null
     if (where === null) continue
-    for await (const grant of all(deps, 'grant', { ...where, expiresAfter })) out.push({ grant: grant.id })
+    for await (const grant of all({ ...deps, gone: new Map() }, 'grant', { ...where, expiresAfter }))
+      out.push({ grant: grant.id })
   }
   return out
 }
 
 async function* all<K extends 'session' | 'request' | 'grant' | 'credential'>(
-  deps: Reads,
+  { store, gone }: Lists,
   kind: K,
   where: Where,
 ): AsyncGenerator<Rows[K]> {
-  let after: string | null = null
+  const { agent, tool, session, grant, owner } = where
+  const list = JSON.stringify([kind, agent, tool, session, grant, owner])
+  let more: string | null = null
   do {
-    const page: { rows: readonly Rows[K][]; next: string | null } = await deps.store.list({
+    const after = gone.get(list)
+    const page: { rows: readonly Rows[K][]; next: string | null } = await store.list({
       kind,
       where,
       limit: CHUNK,
-      ...(after === null ? {} : { after }),
+      ...(after === undefined ? {} : { after }),
     })
-    yield* page.rows
-    after = page.next
-  } while (after !== null)
+    for (const row of page.rows) {
+      gone.set(list, row.id)
+      yield row
+    }
+    more = page.next
+  } while (more !== null)
 }
 
-async function* deadWithin(deps: Reads, now: Instant, takes: Takes): AsyncGenerator<DeadRow> {
+async function* deadWithin(deps: Lists, now: Instant, takes: Takes): AsyncGenerator<DeadRow> {
   const { agent, tool, session, grant } = takes
   const agentOnly = agent === undefined ? {} : { agent }
   const agentAndTool = { ...agentOnly, ...(tool === undefined ? {} : { tool }) }
@@ -114,7 +148,7 @@ async function* deadWithin(deps: Reads, now: Instant, takes: Takes): AsyncGenera
 }
 
 /** What was still asked for while the session was being taken: it committed before, so nothing comes after it (S11). */
-async function* askedForIn(deps: Reads, now: Instant, session: string): AsyncGenerator<DeadRow> {
+async function* askedForIn(deps: Lists, now: Instant, session: string): AsyncGenerator<DeadRow> {
   for await (const row of all(deps, 'request', { session, state: 'pending', expiresAfter: now }))
     yield { kind: 'request', row }
   for await (const row of all(deps, 'grant', { session, state: 'active', expiresAfter: now }))

@@ -6,7 +6,7 @@ import { type Confirmation, type Credential, type Instant, keyOf, type Revocatio
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
 import { allConfirmed, confirmationsOf, forgeableUntil, verifyingOf } from './confirmations.ts'
-import { CHUNK, type DeadRow, deadRows } from './dead-rows.ts'
+import { CHUNK, type DeadRow, deadRows, type Gone } from './dead-rows.ts'
 import type { Context, Deps } from './ports.ts'
 import { toolsInForce } from './tools-in-force.ts'
 import { type Look, recordOf, transact } from './transact.ts'
@@ -19,22 +19,29 @@ export async function finishRevocation(deps: Deps, revocation: Revocation): Prom
   deps.expiry.saw(revocation.id)
   const context: Context = { caller: { role: 'system', part: 'reconciler' }, requestId: revocation.id }
   let current = revocation
+  // Of thousands each chunk goes on where the last one ended. What came meanwhile is found from the start, which comes last.
+  let gone = FROM_THE_START
   while (current.state === 'open' && !current.rowsFollowed) {
-    const next = await followChunk(deps, context, current)
-    if (next === null) return current
-    current = next
+    const followed = await followChunk(deps, context, current, gone)
+    if (followed === null) return current
+    current = followed.revocation
+    gone = followed.gone
   }
   return (await confirm(deps, context, current)) ?? current
 }
 
+type Followed = { readonly revocation: Revocation; readonly gone: Gone }
+
 /** Marks up to one chunk of dead rows and commits them with the receipt. Null: the store refused; try again later. */
-async function followChunk(deps: Deps, context: Context, revocation: Revocation): Promise<Revocation | null> {
-  const done = await transact<Revocation>(deps, 'normal', async (look) => {
+async function followChunk(deps: Deps, context: Context, revocation: Revocation, from: Gone): Promise<Followed | null> {
+  const done = await transact<Followed>(deps, 'normal', async (look) => {
     const current = (await look.row('revocation', revocation.id)) ?? revocation
-    if (current.rowsFollowed) return ok({ value: current, records: [] })
-    const dead = await deadRows(deps, believed(deps, look.now), current)
+    if (current.rowsFollowed) return ok({ value: { revocation: current, gone: from }, records: [] })
+    const { rows: dead, gone } = await deadRows(deps, believed(deps, look.now), current, from)
+    const isWhole = from.size === 0
+    if (!isWhole && dead.length === 0) return ok({ value: { revocation: current, gone: FROM_THE_START }, records: [] })
     // A grant that dies with this very commit may mint until then: once more, for what it minted.
-    const isLast = dead.length < CHUNK && !dead.some(({ kind }) => kind === 'grant')
+    const isLast = isWhole && dead.length < CHUNK && !dead.some(({ kind }) => kind === 'grant')
     const confirmations = isLast ? await toConfirm(deps, current, dead) : []
     const complete = isLast && allConfirmed(confirmations)
     const next: Revocation = {
@@ -46,7 +53,7 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
     }
     const completed = await whenComplete(context, look, next)
     return ok({
-      value: next,
+      value: { revocation: next, gone: dead.length < CHUNK ? FROM_THE_START : gone },
       put: [
         ...dead.map((row) => marked(row, current, look.now)),
         { kind: 'revocation' as const, row: next },
@@ -68,6 +75,8 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation)
   })
   return done.ok ? done.value.value : null
 }
+
+const FROM_THE_START: Gone = new Map()
 
 /** What every tool's side must confirm of all that this act marked, in this chunk and in those before it. */
 async function toConfirm(

@@ -136,7 +136,7 @@ export async function followNarrowed(deps: Deps, context: Context, taken: Taken)
   const followed: Revocation[] = []
   for (const revocation of taken.revocations) followed.push(await finishRevocation(deps, revocation))
   for (const revocation of taken.quiet) {
-    if ((await deadRows(deps, deps.clock.now(), revocation)).length === 0) continue
+    if ((await deadRows(deps, deps.clock.now(), revocation)).rows.length === 0) continue
     const done = await transact(deps, 'normal', async (look) =>
       ok({
         value: null,

@@ -18,6 +18,9 @@ const MOST_RECORDS = 1_000
 /** Columns selective enough to find the live rows of one thing; among others, expiry finds them sooner. */
 const NARROW: ReadonlySet<Column> = new Set(['session', 'grant', 'hash', 'revocation'])
 
+/** Columns whose index is in order of id, the more selective first. */
+const WALKED = ['agent', 'owner', 'tool'] as const
+
 type StoredRow = { readonly id: string; readonly version: number; readonly body: string }
 
 export type Reader = {
@@ -130,17 +133,27 @@ function listQuery({ kind, where = {}, after, limit, newestFirst = false }: List
 
   const isNarrow = given.some(([column]) => NARROW.has(column))
   const hasOther = given.length > 1 || expiresAfter !== undefined
+  // What comes after a row that lived just now lives too, but for a few: from there on it is walked in order, so that going through
+  // all pages reads each row once.
+  const isWalked = expiresAfter !== undefined && after !== undefined && !isNarrow && !newestFirst
+  const walked = isWalked ? WALKED.find((column) => texts[column] !== undefined) : undefined
   let query: SelectQueryBuilder<Tables, Kind, { body: string }> = builder.selectFrom(kind).select('body')
   for (const [column, value] of given) {
     // `+` keeps an index out of it: by state, or by agent where expiry says more, it would walk the whole past.
-    const isShy = (column === 'state' && hasOther) || (expiresAfter !== undefined && !NARROW.has(column))
+    const isRest = (column === 'state' && hasOther) || (expiresAfter !== undefined && !NARROW.has(column))
+    const isShy = isRest && column !== walked
     query = query.where(isShy ? sql`+${sql.ref(column)}` : sql.ref(column), '=', columnText(value))
   }
   if (expiresAfter !== undefined) {
-    query = query.where(isNarrow ? sql`+${sql.ref('expires')}` : sql.ref('expires'), '>', expiresAfter)
+    query = query.where(
+      isNarrow || walked !== undefined ? sql`+${sql.ref('expires')}` : sql.ref('expires'),
+      '>',
+      expiresAfter,
+    )
   }
   // By expiry only what still lives is sorted; read in order of id, it would be found by walking the whole past.
-  const id = expiresAfter !== undefined && !isNarrow ? sql<string>`+${sql.ref('id')}` : sql.ref<string>('id')
+  const isSorted = expiresAfter !== undefined && !isNarrow && walked === undefined
+  const id = isSorted ? sql<string>`+${sql.ref('id')}` : sql.ref<string>('id')
   if (after !== undefined) query = query.where(id, newestFirst ? '<' : '>', columnText(after))
   return query.orderBy(id, newestFirst ? 'desc' : 'asc').limit(limit + 1)
 }
