@@ -7,11 +7,12 @@ import { type Bearer, type Key, type Kind, keyOf, type Rows, type Seq } from '..
 
 export type Held<K extends Kind = Kind> = { readonly row: Rows[K]; readonly version: number }
 
-/** Kinds held whole: what is not here does not exist. */
-export const WHOLE = ['installation', 'agent', 'tool', 'person', 'slice', 'revision', 'lock', 'bearer', 'key'] as const
+/** Kinds held whole: what is not here does not exist. Slices are not among them: their number and size are the manifests'. */
+export const WHOLE = ['installation', 'agent', 'tool', 'person', 'revision', 'lock', 'bearer', 'key'] as const
 
 /** Bounded caches of the other kinds: entries. */
 const CACHED: Partial<Record<Kind, number>> = {
+  slice: 50_000,
   widening: 2_000,
   session: 20_000,
   request: 10_000,
