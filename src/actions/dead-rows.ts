@@ -1,7 +1,15 @@
 // Which rows within an act's reach are dead for good, by judgement. A lock that stands only suspends: locks are left out
 // of the judgement here, the epochs they raised are not.
 
-import { type Approvers, isWithdrawn, judgeCredential, judgeGrant, judgeSession, type World } from '../core/judge.ts'
+import {
+  type Approvers,
+  isWithdrawn,
+  judgeCredential,
+  judgeGrant,
+  judgeSession,
+  keyLeft,
+  type World,
+} from '../core/judge.ts'
 import { LEEWAY_SECONDS_MAX } from '../core/limits.ts'
 import {
   type AccessRequest,
@@ -181,7 +189,8 @@ async function isDeadRequest(deps: Reads, now: Instant, request: AccessRequest):
   if (session === undefined || session.state === 'revoked') return true
   const world = await worldWithoutLocks(deps, now, request.agent, request.tool)
   if (isWithdrawn(world.installation, session.signedBy)) return true
-  return world.agent?.state !== 'active' || world.identity === null || world.identity.state === 'decommissioned'
+  if (world.identity === null || keyLeft(world, session)) return true
+  return world.agent?.state !== 'active' || world.identity.state === 'decommissioned'
 }
 
 async function isDeadGrant(deps: Reads, now: Instant, grant: Grant): Promise<boolean> {

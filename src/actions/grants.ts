@@ -14,6 +14,7 @@ export function grantFrom(
   world: World,
   from: Shown & {
     readonly session: string
+    readonly key: string
     readonly request: string | null
     readonly approval: ApprovalLevel
     /** As they were read for this: the commit asserts that nobody locked them meanwhile. */

@@ -114,6 +114,7 @@ export async function requestAccess(
       const grant: Grant = grantFrom(deps, world, {
         ...shown,
         session: session.id,
+        key: session.key,
         request: null,
         approval,
         approvers: [],

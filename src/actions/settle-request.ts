@@ -1,6 +1,7 @@
 // An owner says yes, yes to less, or no. Judged again now, bound to exactly what was shown, used once (P4, S8).
 
 import { decide } from '../core/decision.ts'
+import { keyLeft } from '../core/judge.ts'
 import { move } from '../core/lifecycle.ts'
 import { OPEN } from '../core/limits.ts'
 import { type AccessRequest, type Grant, NEW_LOCKABLE } from '../core/model.ts'
@@ -67,7 +68,10 @@ export async function approveRequest(
 
     const world = await loadWorld(look, request.agent, request.tool)
     const session = await look.row('session', request.session)
-    if (session?.state === 'revoked') return err(problem('session_revoked', 'The session that asked was revoked.'))
+    if (session === undefined || session.state === 'revoked')
+      return err(problem('session_revoked', 'The session that asked was revoked.'))
+    if (keyLeft(world, session))
+      return err(problem('session_revoked', 'The key of the session that asked left the manifest.'))
     const asked = decide(world, { ...request, durationSeconds: request.durationSeconds })
     const decision = decide(world, { ...request, scopes, durationSeconds })
     if (!asked.ok) return asked
@@ -113,7 +117,8 @@ export async function approveRequest(
     const approver = known ?? { ...NEW_LOCKABLE, id: email }
     const grant = grantFrom(deps, world, {
       ...approved,
-      session: request.session,
+      session: session.id,
+      key: session.key,
       request: request.id,
       approval: level,
       approvers: [approver],

@@ -149,6 +149,10 @@ export const carrying = (world: Pick<World, 'access' | 'toolValue'>, grant: Gran
 export const grantEnd = (grant: Grant, entitlement: Entitlement, reviewBy: string | null): Instant =>
   Math.min(grant.expiresAt, grant.createdAt + entitlement.grantForSeconds * 1000, reviewEnd(reviewBy))
 
+/** The agent stays, and the key that the grant was asked for with does not (S11). */
+export const keyLeft = ({ identity }: Pick<World, 'identity'>, { key }: Pick<Grant, 'key'>): boolean =>
+  identity !== null && key !== undefined && !identity.keys.some(({ kid }) => kid === key)
+
 /** People whose approval a grant rests on, as rows; absent rows were never locked. */
 export type Approvers = ReadonlyMap<string, Person>
 
@@ -176,6 +180,7 @@ export function judgeGrant(
     return dead('given before its agent, its tool or everything was taken away')
   if (grant.approvers.some((email, i) => (born.approvers[i] ?? 0) < (approvers.get(email)?.grantEpoch ?? 1)))
     return dead('approved before the grants of its approver were taken away')
+  if (keyLeft(world, grant)) return dead('asked for with a key that left the manifest')
   if (grant.approvers.some((email) => isLocked(approvers.get(email), now)))
     return err(
       problem('approval_required', 'The person who approved this is locked, so the grant is suspended.', {

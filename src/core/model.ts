@@ -169,6 +169,8 @@ export type Grant = {
   readonly agent: string
   /** The session it was asked for in; revoking that session takes it (S11). */
   readonly session: string
+  /** Of that session (RFC 7638 thumbprint): the grant goes with it (S11). Absent: made before this was kept. */
+  readonly key?: string
   readonly request: string | null
   readonly tool: string
   readonly scopes: readonly string[]

@@ -8,6 +8,7 @@ import { checkCredential } from '../../src/actions/check-credential.ts'
 import { decommissionAgent } from '../../src/actions/decommission-agent.ts'
 import { issueCredential } from '../../src/actions/issue-credential.ts'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
+import { openSession } from '../../src/actions/open-session.ts'
 import type { Deps } from '../../src/actions/ports.ts'
 import { requestAccess } from '../../src/actions/request-access.ts'
 import { revoke } from '../../src/actions/revoke.ts'
@@ -19,7 +20,7 @@ import { reveal } from '../../src/core/record.ts'
 import type { Result } from '../../src/core/result.ts'
 import { dither, ditheringStore } from '../support/dithering-store.ts'
 import { as, createHarness, type Harness } from '../support/harness.ts'
-import { agent, entry, setOf, tool } from '../support/manifest-set.ts'
+import { agent, entry, key, setOf, tool } from '../support/manifest-set.ts'
 import { unwrap } from '../support/store-on-disk.ts'
 
 const WAVES = 20
@@ -215,6 +216,63 @@ test('nothing outlives the narrowing that it raced, 1,000 rounds (P3, S16)', asy
     unwrap(await settleRevision(h.deps, alice, { id: revision.id, decision: 'accept', reason: null }))
   }
 }, 300_000)
+
+test('what is asked for in a session opened while its key is taken out goes with the key, 1,000 rounds (S11, S16)', async () => {
+  const withKeys = (...keys: readonly string[]) =>
+    setOf(
+      tool('tickets'),
+      ...BOTS.map((name) =>
+        agent(name, {
+          keys: keys.map((of) => key(`${name}-${of}`)),
+          access: [entry('tickets', ['read'], { approval: 'none' }), entry('tickets', ['comment'])],
+        }),
+      ),
+    )
+  await h.start(withKeys('good', 'stolen'))
+  const thief = async (name: string, wave: number): Promise<readonly string[]> => {
+    await dither()
+    const proof = {
+      agent: name,
+      key: `${name}-stolen`,
+      jti: h.deps.ids.next('jti'),
+      expiresAt: h.disk.clock.now() + 60_000,
+    }
+    const opened = await openSession(deps, proof, 'req_session')
+    if (!opened.ok) return []
+    const { session } = opened.value
+    const [open, waits] = await Promise.all([
+      ask(deps, session, 'read', 600 + wave),
+      ask(deps, session, 'comment', 600 + wave),
+    ])
+    const approved = waits.ok && waits.value.status === 'pending' ? await approve(waits.value.request.id) : null
+    rounds++
+    return [
+      open.ok && open.value.status === 'granted' ? open.value.grant.id : [],
+      approved?.ok ? approved.value.grant.id : [],
+    ].flat()
+  }
+  let stolen = 0
+  for (let wave = 0; wave < WAVES; wave++) {
+    const good = await Promise.all(BOTS.map((name) => h.session(name, `${name}-good`)))
+    const [loot, taken] = await Promise.all([
+      Promise.all(BOTS.map((name) => thief(name, wave))),
+      dither().then(() => applyManifests(deps, as.watcher, { set: withKeys('good'), base: null })),
+    ])
+    unwrap(taken)
+    stolen += loot.flat().length
+    const used = await Promise.all(loot.flatMap((grants, i) => grants.map((grant) => mint(good[i]!, grant))))
+    expect(used.filter(({ ok }) => ok)).toEqual([])
+    const rows = await Promise.all(loot.flat().map((id) => h.row('grant', id)))
+    expect(rows.filter((row) => row?.state === 'active')).toEqual([])
+    const { revision } = unwrap(
+      await applyManifests(h.deps, as.watcher, { set: withKeys('good', 'stolen'), base: null }),
+    )
+    unwrap(await settleRevision(h.deps, alice, { id: revision.id, decision: 'accept', reason: null }))
+    const back = await Promise.all(loot.flatMap((grants) => grants.map((id) => h.row('grant', id))))
+    expect(back.filter((row) => row?.state === 'active')).toEqual([])
+  }
+  expect(stolen).toBeGreaterThan(WAVES)
+}, 180_000)
 
 test('nothing outlives the decommission that it raced, 1,000 rounds (P6, S16)', async () => {
   const mortals = named(WAVES * AGENTS)
