@@ -42,6 +42,20 @@ export function grantFrom(
   }
 }
 
+/**
+ * What the agent holds on the tool that has not ended, by the newest of its rows: expiry is never written into one, so
+ * most of an old agent's have ended.
+ */
+export async function liveGrants(
+  deps: Pick<Deps, 'store'>,
+  { agent, tool }: { readonly agent: string; readonly tool: string },
+  now: Instant,
+): Promise<readonly Grant[]> {
+  const where = { agent, tool, state: 'active' }
+  const { rows } = await deps.store.list({ kind: 'grant', where, newestFirst: true, limit: 500 })
+  return rows.filter(({ expiresAt }) => now < expiresAt)
+}
+
 /** The people an approval rests on; the commit asserts them (STORE rule 4). */
 export async function readApprovers(
   look: Pick<Look, 'read'>,

@@ -12,7 +12,7 @@ import { err, ok, type Result } from '../core/result.ts'
 import { approvalHash } from './approval-hash.ts'
 import type { AgentCaller } from './authenticate-session.ts'
 import { ownersOf } from './authorize.ts'
-import { grantFrom, readApprovers, sameAsk } from './grants.ts'
+import { grantFrom, liveGrants, readApprovers, sameAsk } from './grants.ts'
 import { loadWorld } from './load-world.ts'
 import type { Deps } from './ports.ts'
 import { type PresentedGrant, type PresentedRequest, presentGrant, presentRequest } from './present.ts'
@@ -72,8 +72,8 @@ export async function requestAccess(
     const ask = { ...input, durationSeconds }
 
     const owned = { agent: caller.agent, tool: input.tool }
-    const live = await deps.store.list({ kind: 'grant', where: { ...owned, state: 'active' }, limit: 500 })
-    for (const grant of live.rows.filter((row) => sameAsk(row, ask))) {
+    const live = await liveGrants(deps, owned, look.now)
+    for (const grant of live.filter((row) => sameAsk(row, ask))) {
       const judged = judgeGrant(world, grant, await readApprovers(look, grant.approvers))
       if (judged.ok) {
         const grantedOutcome = {
@@ -103,13 +103,11 @@ export async function requestAccess(
     }
     const revision = world.installation?.revision ?? 'none'
     if (approval === 'none') {
-      if (live.rows.length >= OPEN.activeGrantsPerAgentAndTool)
+      if (live.length >= OPEN.activeGrantsPerAgentAndTool)
         return err(
-          problem(
-            'rate_limited',
-            `${caller.agent} holds ${live.rows.length} grants on ${input.tool}; release some first.`,
-            { nextTool: 'release_access' },
-          ),
+          problem('rate_limited', `${caller.agent} holds ${live.length} grants on ${input.tool}; release some first.`, {
+            nextTool: 'release_access',
+          }),
         )
       const grant: Grant = grantFrom(deps, world, {
         ...shown,

@@ -10,7 +10,7 @@ import { personal, rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { approvalHash } from './approval-hash.ts'
 import { authorize } from './authorize.ts'
-import { grantFrom } from './grants.ts'
+import { grantFrom, liveGrants } from './grants.ts'
 import { loadWorld } from './load-world.ts'
 import type { Context, Deps } from './ports.ts'
 import { statusOf } from './present.ts'
@@ -93,15 +93,9 @@ export async function approveRequest(
     if (!deps.settings.supportedApprovals.includes(level))
       return err(problem('approval_required', `This needs approval "${level}", which this version does not have yet.`))
 
-    const live = await deps.store.list({
-      kind: 'grant',
-      where: { agent: request.agent, tool: request.tool, state: 'active' },
-      limit: 500,
-    })
-    if (live.rows.length >= OPEN.activeGrantsPerAgentAndTool)
-      return err(
-        problem('rate_limited', `${request.agent} holds ${live.rows.length} grants on ${request.tool} already.`),
-      )
+    const live = await liveGrants(deps, request, look.now)
+    if (live.length >= OPEN.activeGrantsPerAgentAndTool)
+      return err(problem('rate_limited', `${request.agent} holds ${live.length} grants on ${request.tool} already.`))
 
     const approved = {
       agent: request.agent,

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openSession, type Proof } from '../../src/actions/open-session.ts'
+import { useAssertion } from '../../src/actions/use-assertion.ts'
 import { loadKek } from '../../src/adapters/keys/kek.ts'
 import { openKey } from '../../src/adapters/keys/seal.ts'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
@@ -329,7 +330,7 @@ describe('a jti that was used', () => {
     })
     unwrap(await openSession(h.deps, proof('the-first'), 'req'))
     for (let wave = 0; wave < 20; wave++)
-      await Promise.all(Array.from({ length: 500 }, (_, i) => openSession(h.deps, proof(`${wave}-${i}`), 'req')))
+      await Promise.all(Array.from({ length: 500 }, (_, i) => useAssertion(h.deps, proof(`${wave}-${i}`), 'req')))
     const { rows } = await h.deps.store.list({ kind: 'session', limit: 1, newestFirst: true })
     expect(rows).toHaveLength(1)
     expect(await openSession(h.deps, proof('the-first'), 'req')).toMatchObject({ error: { code: 'conflict' } })
