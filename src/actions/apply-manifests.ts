@@ -1,7 +1,7 @@
 // A manifest set becomes the revision in force: what it takes away acts with the commit, what it gives waits for its
 // owners (P3). The whole edit is one commit or nothing; it never accepts a widening.
 
-import { type JudgedEdit, judgeEdit } from '../core/edit.ts'
+import { type JudgedEdit, judgeEdit, type Standing } from '../core/edit.ts'
 import { move } from '../core/lifecycle.ts'
 import type { Fault, ManifestSet } from '../core/manifest.ts'
 import { faultLine } from '../core/manifest-faults.ts'
@@ -14,7 +14,7 @@ import type { Context, Deps } from './ports.ts'
 import { byOf } from './revoke.ts'
 import { rowsForMoves } from './slice-rows.ts'
 import { currentRevision, readStanding } from './standing.ts'
-import { followNarrowed, type Taken, takeNarrowed } from './take-narrowed.ts'
+import { followNarrowed, settleNarrowed, type Taken, takeNarrowed } from './take-narrowed.ts'
 import { recordOf, transact } from './transact.ts'
 import { type Waiting, waitingAfter } from './widenings.ts'
 
@@ -62,8 +62,11 @@ export async function applyManifests(
     const current = await currentRevision(deps)
     if (current !== null && installation.revision === input.set.digest) return ok({ value: current, records: [] })
 
-    const edit = judgeEdit(input.set, await readStanding(deps, look, current))
+    const standing = await readStanding(deps, look, current)
+    const edit = judgeEdit(input.set, standing)
     if (edit.barred.length > 0) return err(barred(edit.barred))
+    const unmarked = resumes(edit, standing) ? await settleNarrowed(deps) : null
+    if (unmarked !== null) return err(unmarked)
     const id = deps.ids.next('rev')
     const waiting = await waitingAfter(deps, context, look, edit, current, id)
     const moves = [...edit.next].map(([slice, now]) => ({ was: edit.inForce.get(slice) ?? null, now }))
@@ -105,10 +108,14 @@ export async function applyManifests(
   const draft = done.value.value
   if ('digest' in draft) return ok({ revision: draft, changed: false, waiting: [], narrowings: [], revocations: [] })
   const revocations = await followNarrowed(deps, context, draft.taken)
-  tell(deps, draft)
+  tell(deps, draft, revocations)
   const { revision, waiting } = draft
   return ok({ revision, changed: true, waiting: waiting.waiting, narrowings: revision.narrowings, revocations })
 }
+
+/** Does something come back into force by itself (S3)? Everything else that an edit gives waits for its owners. */
+const resumes = (edit: JudgedEdit, { slices }: Standing): boolean =>
+  [...edit.inForce].some(([id, value]) => value !== (slices.get(id)?.value ?? null))
 
 const NOT_INITIALIZED = problem('not_initialized', 'This broker has accepted no manifest set yet.', {
   hint: 'Whoever holds its data folder: run `hallpass init --owner EMAIL`.',
@@ -179,9 +186,9 @@ function revisionRecords(
   ]
 }
 
-function tell(deps: Deps, { revision, edit, waiting, taken }: Draft): void {
+function tell(deps: Deps, { revision, edit, waiting }: Draft, revocations: readonly Revocation[]): void {
   for (const agent of agentsTouched(edit)) deps.notifier.notify({ type: 'toolset.changed', agent })
-  for (const { agent, counts } of taken.revocations)
+  for (const { agent, counts } of revocations)
     if (agent !== null && counts.sessions > 0) deps.notifier.notify({ type: 'agent.cut', agent })
   if (waiting.fresh.length > 0) deps.notifier.notify({ type: 'widening.waiting' })
   for (const { of, name, fallback } of edit.orphaned)

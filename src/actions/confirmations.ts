@@ -22,6 +22,19 @@ const GUARD_MS = 15_000
 const ALONE_MS = 5_000
 const PAGE = 500
 
+/** Is there an issued credential that `filters` name and that some verifier could still accept? */
+export async function anyCredential(
+  deps: Pick<Deps, 'store'>,
+  at: Instant,
+  filters: readonly CredentialFilter[],
+): Promise<boolean> {
+  for (const filter of filters) {
+    const where = { ...filter, state: 'issued', expiresAfter: at - LONGEST_LEEWAY_MS }
+    if ((await deps.store.list({ kind: 'credential', where, limit: 1 })).rows.length > 0) return true
+  }
+  return false
+}
+
 /** The issued credentials that `filters` name and that some verifier could still accept, each once. */
 export async function credentialsTaken(
   deps: Pick<Deps, 'store'>,

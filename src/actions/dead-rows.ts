@@ -3,6 +3,8 @@
 
 import {
   type Approvers,
+  carrying,
+  grantEnd,
   isWithdrawn,
   judgeCredential,
   judgeGrant,
@@ -32,7 +34,9 @@ export const CHUNK = 500
 export type DeadRow =
   | { readonly kind: 'session'; readonly row: Session }
   | { readonly kind: 'request'; readonly row: AccessRequest }
-  | { readonly kind: 'grant'; readonly row: Grant }
+  | { readonly kind: 'grant'; readonly row: Grant; readonly to: 'superseded' | 'revoked' }
+  /** It lives on, but not as long: whatever is accepted later, it ends then (S1). */
+  | { readonly kind: 'shortened'; readonly row: Grant; readonly endsAt: Instant }
   | { readonly kind: 'credential'; readonly row: Credential }
 
 type Takes = Revocation['takes'][number]
@@ -70,7 +74,7 @@ export async function deadRows(
   const rows: DeadRow[] = []
   const seen = new Set<string>()
   for (const takes of await expanded(deps, now, revocation)) {
-    for await (const row of deadWithin(lists, now, takes)) {
+    for await (const row of deadWithin(lists, now, takes, revocation.act)) {
       if (seen.has(row.row.id)) continue
       seen.add(row.row.id)
       rows.push(row)
@@ -119,7 +123,7 @@ async function* all<K extends 'session' | 'request' | 'grant' | 'credential'>(
   } while (more !== null)
 }
 
-async function* deadWithin(deps: Lists, now: Instant, takes: Takes): AsyncGenerator<DeadRow> {
+async function* deadWithin(deps: Lists, now: Instant, takes: Takes, act: Revocation['act']): AsyncGenerator<DeadRow> {
   const { agent, tool, session, grant } = takes
   const agentOnly = agent === undefined ? {} : { agent }
   const agentAndTool = { ...agentOnly, ...(tool === undefined ? {} : { tool }) }
@@ -131,13 +135,12 @@ async function* deadWithin(deps: Lists, now: Instant, takes: Takes): AsyncGenera
     for await (const row of all(deps, 'request', { ...agentAndTool, state: 'pending', expiresAfter: now }))
       if (await isDeadRequest(deps, now, row)) yield { kind: 'request', row }
     for await (const row of all(deps, 'grant', { ...agentAndTool, state: 'active', expiresAfter: now }))
-      if (await isDeadGrant(deps, now, row)) yield { kind: 'grant', row }
+      yield* act === 'narrowed' ? narrowedGrant(deps, now, row) : deadGrant(deps, now, row)
   }
   if (session !== undefined) yield* askedForIn(deps, now, session)
   if (grant !== undefined) {
     const row = (await deps.store.read([keyOf('grant', grant)])).get('grant', grant)
-    if (row?.state === 'active' && now < row.expiresAt && (await isDeadGrant(deps, now, row)))
-      yield { kind: 'grant', row }
+    if (row?.state === 'active' && now < row.expiresAt) yield* deadGrant(deps, now, row)
   }
   const where = {
     ...agentAndTool,
@@ -151,7 +154,7 @@ async function* deadWithin(deps: Lists, now: Instant, takes: Takes): AsyncGenera
   // After its credentials: an approver's grants are found while they are active.
   if (grant !== undefined) {
     const row = (await deps.store.read([keyOf('grant', grant)])).get('grant', grant)
-    if (row?.state === 'active' && (await isDeadGrant(deps, now, row))) yield { kind: 'grant', row }
+    if (row?.state === 'active') yield* deadGrant(deps, now, row)
   }
 }
 
@@ -160,7 +163,7 @@ async function* askedForIn(deps: Lists, now: Instant, session: string): AsyncGen
   for await (const row of all(deps, 'request', { session, state: 'pending', expiresAfter: now }))
     yield { kind: 'request', row }
   for await (const row of all(deps, 'grant', { session, state: 'active', expiresAfter: now }))
-    yield { kind: 'grant', row }
+    yield { kind: 'grant', row, to: 'revoked' }
 }
 
 const unlocked = <R extends Lockable>(row: R | null): R | null => (row === null ? null : { ...row, locks: [] })
@@ -193,9 +196,24 @@ async function isDeadRequest(deps: Reads, now: Instant, request: AccessRequest):
   return world.agent?.state !== 'active' || world.identity.state === 'decommissioned'
 }
 
-async function isDeadGrant(deps: Reads, now: Instant, grant: Grant): Promise<boolean> {
-  const world = await worldWithoutLocks(deps, now, grant.agent, grant.tool)
-  return !judgeGrant(world, grant, await approversWithoutLocks(deps, grant)).ok
+async function* deadGrant(deps: Reads, now: Instant, row: Grant): AsyncGenerator<DeadRow> {
+  const world = await worldWithoutLocks(deps, now, row.agent, row.tool)
+  const judged = judgeGrant(world, row, await approversWithoutLocks(deps, row))
+  if (!judged.ok) yield { kind: 'grant', row, to: 'revoked' }
+}
+
+/** As take-narrowed does it in the edit's own commit: what only ends sooner is shortened, and may be over by now. */
+async function* narrowedGrant(deps: Reads, now: Instant, row: Grant): AsyncGenerator<DeadRow> {
+  const world = await worldWithoutLocks(deps, now, row.agent, row.tool)
+  const judged = judgeGrant(world, row, await approversWithoutLocks(deps, row))
+  const isOver = !judged.ok && (judged.error.code === 'grant_expired' || judged.error.code === 'review_overdue')
+  const entitlement = carrying(world, row)
+  if (entitlement === undefined || keyLeft(world, row) || (!judged.ok && !isOver)) {
+    yield { kind: 'grant', row, to: keyLeft(world, row) ? 'revoked' : 'superseded' }
+    return
+  }
+  const endsAt = grantEnd(row, entitlement, world.identity!.reviewBy)
+  if (endsAt < row.expiresAt) yield { kind: 'shortened', row, endsAt }
 }
 
 /** Also one whose end was moved forward: a verifier that looks only at `exp` would accept it past that. */

@@ -41,7 +41,7 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation,
     const isWhole = from.size === 0
     if (!isWhole && dead.length === 0) return ok({ value: { revocation: current, gone: FROM_THE_START }, records: [] })
     // A grant that dies with this very commit may mint until then: once more, for what it minted.
-    const isLast = isWhole && dead.length < CHUNK && !dead.some(({ kind }) => kind === 'grant')
+    const isLast = isWhole && dead.length < CHUNK && !dead.some(({ kind }) => kind === 'grant' || kind === 'shortened')
     const confirmations = isLast ? await toConfirm(deps, current, dead) : []
     const complete = isLast && allConfirmed(confirmations)
     const next: Revocation = {
@@ -60,7 +60,7 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation,
         ...completed.put,
       ],
       records: [
-        ...dead.map((row) => recordOfRow(context, look.now, row, current)),
+        ...dead.flatMap((row) => recordOfRow(context, look.now, row, current) ?? []),
         recordOf(context, look.now, 'rows.followed', subjectOf(current), {
           rows: 'all',
           count: dead.length,
@@ -182,13 +182,15 @@ function marked(dead: DeadRow, by: Revocation, at: Instant): Row {
     case 'request':
       return { kind: 'request', row: { ...move('request', dead.row, 'withdrawn'), decidedAt: at, revocation } }
     case 'grant':
-      return { kind: 'grant', row: { ...move('grant', dead.row, 'revoked'), revocation } }
+      return { kind: 'grant', row: { ...move('grant', dead.row, dead.to), revocation } }
+    case 'shortened':
+      return { kind: 'grant', row: { ...dead.row, expiresAt: dead.endsAt } }
     case 'credential':
       return { kind: 'credential', row: { ...move('credential', dead.row, 'revoked'), revocation } }
   }
 }
 
-function recordOfRow(context: Context, at: Instant, dead: DeadRow, by: Revocation): AuditRecord {
+function recordOfRow(context: Context, at: Instant, dead: DeadRow, by: Revocation): AuditRecord | null {
   const { id, agent } = dead.row
   const subject = { agent, revocation: by.id }
   switch (dead.kind) {
@@ -202,8 +204,14 @@ function recordOfRow(context: Context, at: Instant, dead: DeadRow, by: Revocatio
         { ...subject, tool: dead.row.tool, request: id },
         { because: by.act },
       )
-    case 'grant':
-      return recordOf(context, at, 'grant.revoked', { ...subject, tool: dead.row.tool, grant: id }, { because: by.act })
+    case 'grant': {
+      const about = { ...subject, tool: dead.row.tool, grant: id }
+      return dead.to === 'revoked'
+        ? recordOf(context, at, 'grant.revoked', about, { because: by.act })
+        : recordOf(context, at, 'grant.superseded', about, { because: by.act, revision: by.revision ?? 'none' })
+    }
+    case 'shortened':
+      return null
     case 'credential': {
       const { tool, grant, session } = dead.row
       return recordOf(

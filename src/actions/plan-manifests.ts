@@ -6,9 +6,9 @@ import type { Fault, ManifestSet } from '../core/manifest.ts'
 import { type Kind, keyOf, type Rows } from '../core/model.ts'
 import { credentialsTaken } from './confirmations.ts'
 import type { Deps } from './ports.ts'
+import { reachesOf } from './reaches.ts'
 import { rowsForMoves } from './slice-rows.ts'
 import { currentRevision, readStanding } from './standing.ts'
-import { reachesOf } from './take-narrowed.ts'
 import type { Look } from './transact.ts'
 
 export type Plan = {
@@ -29,6 +29,9 @@ export type Plan = {
   }
 }
 
+/** Sessions, requests or grants of one agent or tool that a plan names; a shorter list is better read in the store. */
+const NAMED = 20_000
+
 export async function planManifests(deps: Deps, set: ManifestSet): Promise<Plan> {
   const look: Look = {
     now: deps.clock.now(),
@@ -40,7 +43,7 @@ export async function planManifests(deps: Deps, set: ManifestSet): Promise<Plan>
   const edit = judgeEdit(set, await readStanding(deps, look, await currentRevision(deps)))
   const moves = [...edit.next].map(([id, now]) => ({ was: edit.inForce.get(id) ?? null, now }))
   const { cutOff } = await rowsForMoves(look, moves)
-  const reaches = await reachesOf(deps, look.now, { ...edit, cutOff })
+  const reaches = await reachesOf(deps, look.now, { ...edit, cutOff }, NAMED)
   const sessions = reaches.flatMap((reach) => reach.sessions.map(({ id }) => id))
   const grants = reaches.flatMap((reach) => [...reach.grants.keys()])
   const credentials = await credentialsTaken(deps, look.now, [

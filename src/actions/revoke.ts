@@ -50,7 +50,7 @@ export const newRevocation = (
   deps: Pick<Deps, 'ids'>,
   context: Context,
   at: number,
-  of: Pick<Revocation, 'act' | 'target' | 'agent' | 'tool' | 'reason' | 'takes'> & {
+  of: Pick<Revocation, 'act' | 'target' | 'agent' | 'tool' | 'reason' | 'revision' | 'takes'> & {
     readonly counts?: Partial<Revocation['counts']>
   },
 ): Revocation => ({

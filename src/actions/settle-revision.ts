@@ -13,7 +13,7 @@ import type { Context, Deps } from './ports.ts'
 import { byOf } from './revoke.ts'
 import { type CutOff, rowsForMoves } from './slice-rows.ts'
 import { listAll } from './standing.ts'
-import { followNarrowed, type Taken, takeNarrowed } from './take-narrowed.ts'
+import { followNarrowed, settleNarrowed, type Taken, takeNarrowed } from './take-narrowed.ts'
 import { type Look, recordOf, transact } from './transact.ts'
 import { subjectOf, voided } from './widenings.ts'
 
@@ -154,6 +154,8 @@ async function accept(
     before.set(widening.slice, now)
     moved.push({ id: widening.slice, value: widening.to, digest: widening.after, resumable: null })
   }
+  const unmarked = moved.length === 0 ? null : await settleNarrowed(deps)
+  if (unmarked !== null) return err(unmarked)
   const rows = await rowsForMoves(
     look,
     moved.map((slice) => ({ was: before.get(slice.id) ?? null, now: slice.value })),

@@ -1,37 +1,22 @@
 // What an edit takes away from those who hold something: grants that no entitlement covers any more are superseded (S9),
 // sessions whose key left are revoked with all that rests on them (S11), credentials follow. One receipt per agent, one
-// per tool that is gone. It takes nothing that is still covered.
+// per tool that is gone. It takes nothing that is still covered. All of it is dead by judgement with the commit: rows for
+// which there is no room in it follow (STORE rule 4), and until they have, nothing is given that they could live on by.
 
-import { type Authority, valueDigest } from '../core/compile-slices.ts'
-import { carrying, grantEnd } from '../core/judge.ts'
+import type { Authority } from '../core/compile-slices.ts'
 import { move } from '../core/lifecycle.ts'
-import { type AccessRequest, type Grant, keyOf, type Revocation, type Row, type Session } from '../core/model.ts'
+import { keyOf, type Revocation, type Row } from '../core/model.ts'
+import { type Problem, problem } from '../core/problem.ts'
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
-import { sliceId } from '../core/slice.ts'
-import { credentialsTaken } from './confirmations.ts'
+import { anyCredential } from './confirmations.ts'
 import { deadRows } from './dead-rows.ts'
 import { finishRevocation } from './finish-revocation.ts'
 import type { Context, Deps } from './ports.ts'
+import { IN_ONE_COMMIT, type Reach, reachesOf } from './reaches.ts'
 import { newRevocation } from './revoke.ts'
 import type { CutOff } from './slice-rows.ts'
-import { listAll } from './standing.ts'
 import { type Look, recordOf, transact } from './transact.ts'
-
-type Takes = Revocation['takes'][number]
-
-/** What is held of one agent, or of one tool that is cut off, that an edit may have made dead. */
-export type Reach = {
-  readonly target: string
-  readonly agent: string | null
-  readonly tool: string | null
-  readonly takes: Takes[]
-  readonly sessions: Session[]
-  readonly requests: AccessRequest[]
-  readonly grants: Map<string, { readonly row: Grant; readonly to: 'superseded' | 'revoked' }>
-  /** Grants that live on, but not as long: id → the end they have from now on, whatever is accepted later (S1). */
-  readonly shortened: Map<string, number>
-}
 
 export type Taken = {
   readonly put: readonly Row[]
@@ -57,8 +42,11 @@ export async function takeNarrowed(
   const records: AuditRecord[] = []
   const revocations: Revocation[] = []
   const quiet: Revocation[] = []
+  let room = IN_ONE_COMMIT
   for (const reach of await reachesOf(deps, look.now, edit)) {
-    const { sessions, requests, grants, shortened } = await stillHeld(look, reach)
+    const held = atMost(room, reach)
+    const { sessions, requests, grants, shortened } = await stillHeld(look, held)
+    room -= sessions.length + requests.length + grants.length + shortened.length
     for (const { row, endsAt } of shortened) put.push({ kind: 'grant', row: { ...row, expiresAt: endsAt } })
     const receipt = newRevocation(deps, context, look.now, {
       act: 'narrowed',
@@ -66,12 +54,13 @@ export async function takeNarrowed(
       agent: reach.agent,
       tool: reach.tool,
       reason: null,
+      revision: edit.revision,
       takes: reach.takes,
       counts: { sessions: sessions.length, requests: requests.length, grants: grants.length },
     })
     // A live credential may end sooner now, which only the follow-up finds: its receipt must survive a crash before that.
-    const isIdle = sessions.length + requests.length + grants.length === 0
-    if (isIdle && (await credentialsTaken(deps, look.now, reach.takes)).length === 0) {
+    const isIdle = !held.more && sessions.length + requests.length + grants.length === 0
+    if (isIdle && !(await anyCredential(deps, look.now, reach.takes))) {
       quiet.push(receipt)
       continue
     }
@@ -102,8 +91,27 @@ export async function takeNarrowed(
   return { put, records, revocations, quiet }
 }
 
+/** What there is room for, sessions first; the rest follows. */
+function atMost(room: number, reach: Reach): Reach {
+  const { sessions, requests, grants, shortened } = reach
+  const afterSessions = Math.max(0, room - sessions.length)
+  const afterRequests = Math.max(0, afterSessions - requests.length)
+  const afterGrants = Math.max(0, afterRequests - grants.size)
+  return {
+    ...reach,
+    sessions: sessions.slice(0, room),
+    requests: requests.slice(0, afterSessions),
+    grants: new Map([...grants].slice(0, afterRequests)),
+    shortened: new Map([...shortened].slice(0, afterGrants)),
+    more: reach.more || sessions.length + requests.length + grants.size + shortened.size > room,
+  }
+}
+
 /** The rows of a reach as the commit asserts them: what somebody else ended meanwhile stays as they ended it. */
-async function stillHeld(look: Look, { sessions, requests, grants, shortened }: Reach) {
+async function stillHeld(
+  look: Look,
+  { sessions, requests, grants, shortened }: Pick<Reach, 'sessions' | 'requests' | 'grants' | 'shortened'>,
+) {
   const keys = [
     ...sessions.map(({ id }) => keyOf('session', id)),
     ...requests.map(({ id }) => keyOf('request', id)),
@@ -157,112 +165,34 @@ export async function followNarrowed(deps: Deps, context: Context, taken: Taken)
   return followed.filter(({ counts }) => Object.values(counts).some((count) => count > 0))
 }
 
-export async function reachesOf(
-  deps: Deps,
-  now: number,
-  {
-    inForce,
-    next,
-    cutOff,
-  }: { readonly inForce: Authority; readonly next: Authority; readonly cutOff: readonly CutOff[] },
-): Promise<readonly Reach[]> {
-  const reaches = new Map<string, Reach>()
-  const taken = new Set<string>()
-  const reachOf = (kind: 'agent' | 'tool', name: string): Reach => {
-    const target = `${kind}/${name}`
-    const made = reaches.get(target) ?? {
-      target,
-      agent: kind === 'agent' ? name : null,
-      tool: kind === 'tool' ? name : null,
-      takes: [],
-      sessions: [],
-      requests: [],
-      grants: new Map(),
-      shortened: new Map(),
-    }
-    reaches.set(target, made)
-    return made
-  }
-  const isCut = (kind: CutOff['kind'], name: string) => cutOff.some((cut) => cut.kind === kind && cut.name === name)
-  for (const [id, was] of inForce) {
-    const left = next.get(id) ?? null
-    if (was === null || valueDigest(was) === valueDigest(left)) continue
-    if (was.of === 'agent') await ofAgent(was.name, left?.of === 'agent' ? left.keys.map(({ kid }) => kid) : [])
-    else if (was.of === 'tool') await ofTool(was.name)
-    else if (was.of === 'access' && !isCut('tool', was.tool)) await ofPair(was.agent, was.tool)
-  }
-  return [...reaches.values()]
+/** How often what another hand is following too is tried again. */
+const TRIES = 20
 
-  /** Each grant is on one receipt. */
-  function take(row: Grant, to: 'superseded' | 'revoked', reach: Reach): void {
-    if (taken.has(row.id)) return
-    taken.add(row.id)
-    reach.grants.set(row.id, { row, to })
+/**
+ * Before anything is given: what earlier edits took is marked whole. By judgement alone a row that is dead would live
+ * again once something covers it. `overloaded` where the store would not have it.
+ */
+export async function settleNarrowed(deps: Deps): Promise<Problem | null> {
+  for (let left = TRIES; left > 0; left--) {
+    let isLeft = false
+    let after: string | null = null
+    do {
+      const page: { rows: readonly Revocation[]; next: string | null } = await deps.store.list({
+        kind: 'revocation',
+        where: { state: 'open' },
+        limit: IN_ONE_COMMIT,
+        ...(after === null ? {} : { after }),
+      })
+      for (const row of page.rows)
+        if (row.act === 'narrowed' && !row.rowsFollowed && !(await finishRevocation(deps, row)).rowsFollowed)
+          isLeft = true
+      after = page.next
+    } while (after !== null)
+    if (!isLeft) return null
   }
-
-  /** A tool is cut off with its grants whatever covers them; otherwise what is not covered is superseded. */
-  function judgeGrant(grant: Grant, reach: Reach): void {
-    const dead = isCut('tool', grant.tool) || isCut('agent', grant.agent)
-    if (dead || endOf(grant) === null) take(grant, 'superseded', reach)
-    else shorten(grant, reach)
-  }
-
-  /** The end that `next` leaves it; null where nothing covers it. */
-  function endOf(grant: Grant): number | null {
-    const access = next.get(sliceId.access(grant.agent, grant.tool)) ?? null
-    const of = next.get(sliceId.tool(grant.tool)) ?? null
-    const agent = next.get(sliceId.agent(grant.agent)) ?? null
-    const entitlement = carrying(
-      { access: access?.of === 'access' ? access : null, toolValue: of?.of === 'tool' ? of : null },
-      grant,
-    )
-    return entitlement === undefined
-      ? null
-      : grantEnd(grant, entitlement, agent?.of === 'agent' ? agent.reviewBy : null)
-  }
-
-  function shorten(grant: Grant, reach: Reach): void {
-    const endsAt = endOf(grant)
-    if (endsAt !== null && endsAt < grant.expiresAt) reach.shortened.set(grant.id, endsAt)
-  }
-
-  async function ofPair(agent: string, tool: string): Promise<void> {
-    const reach = reachOf('agent', agent)
-    reach.takes.push({ agent, tool })
-    for (const grant of await listAll(deps, 'grant', { agent, tool, state: 'active', expiresAfter: now }))
-      judgeGrant(grant, reach)
-  }
-
-  async function ofTool(name: string): Promise<void> {
-    const isGone = isCut('tool', name)
-    if (isGone) reachOf('tool', name).takes.push({ tool: name })
-    const held = new Set<string>()
-    for (const grant of await listAll(deps, 'grant', { tool: name, state: 'active', expiresAfter: now })) {
-      held.add(grant.agent)
-      judgeGrant(grant, isGone ? reachOf('tool', name) : reachOf('agent', grant.agent))
-    }
-    if (!isGone) for (const agent of held) reachOf('agent', agent).takes.push({ agent, tool: name })
-  }
-
-  async function ofAgent(name: string, keysLeft: readonly string[]): Promise<void> {
-    const reach = reachOf('agent', name)
-    reach.takes.push({ agent: name })
-    const isGone = isCut('agent', name)
-    // A session may have expired, or a lock ended it: what was asked for with a key goes with the key all the same.
-    const grants = await listAll(deps, 'grant', { agent: name, state: 'active', expiresAfter: now })
-    const requests = await listAll(deps, 'request', { agent: name, state: 'pending', expiresAfter: now })
-    const askedIn = await deps.store.read([...grants, ...requests].map((asked) => keyOf('session', asked.session)))
-    const isLeft = (session: Session | undefined) =>
-      !isGone && (session === undefined || keysLeft.includes(session.key))
-    for (const grant of grants)
-      if (isGone) judgeGrant(grant, reach)
-      else if (isLeft(askedIn.get('session', grant.session))) shorten(grant, reach)
-      else take(grant, 'revoked', reach)
-    reach.requests.push(...requests.filter((request) => !isLeft(askedIn.get('session', request.session))))
-    for (const session of await listAll(deps, 'session', { agent: name, state: 'open', expiresAfter: now })) {
-      if (isLeft(session)) continue
-      reach.sessions.push(session)
-      if (!isGone) reach.takes.push({ session: session.id })
-    }
-  }
+  return problem('overloaded', 'What an earlier edit took away is still being marked.', {
+    retryable: true,
+    retryAfterSeconds: 2,
+    hint: 'Nothing was changed. Try again in a few seconds.',
+  })
 }

@@ -281,6 +281,8 @@ export type Revocation = {
   readonly tool: string | null
   readonly by: string
   readonly reason: string | null
+  /** Of an edit: the revision that it is. */
+  readonly revision?: string
   readonly at: Instant
   /** Of the commit that took it: what guards must acknowledge. */
   readonly seq: Seq | null
