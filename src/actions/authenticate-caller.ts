@@ -56,16 +56,18 @@ export async function authenticateCaller(
     return err({ problem: refused, known: caller.value })
   }
 
-  const slowed = edge.limiters.stranger.take(remote)
+  const isKnown = edge.verify.knows(token)
+  const slowed = isKnown ? ok(undefined) : edge.limiters.stranger.take(remote)
   if (!slowed.ok) {
     edge.refusals.stranger(slowed.error.code)
     return err({ problem: slowed.error, known: null })
   }
   const agent = await authenticateSession(edge.deps, edge.verify, token)
   if (agent.ok) {
-    giveBack(edge, remote)
+    if (!isKnown) giveBack(edge, remote)
     return agent
   }
+  edge.verify.forget(token)
   edge.refusals.stranger(agent.error.code)
   return err({ problem: agent.error, known: null })
 }

@@ -16,6 +16,13 @@ export type Claims = Readonly<Record<string, unknown>>
 /** Verified claims by the SHA-256 of the token; null for what no key of ours signed. */
 export type VerifyToken = (token: string) => Promise<Claims | null>
 
+export type TokenVerifier = VerifyToken & {
+  /** Its signature was checked and is remembered: to look at it again costs nothing. Nothing is said of whether it lives. */
+  knows(token: string): boolean
+  /** The next time it is as new. */
+  forget(token: string): void
+}
+
 /** At most this long a token is looked at, characters. */
 const MAX_TOKEN_LENGTH = 8192
 
@@ -23,11 +30,12 @@ const MAX_TOKEN_LENGTH = 8192
  * A bounded memory of signatures already checked. It holds what a token says, never whether it is still good: expiry,
  * revocation and the key's own standing are judged by whoever asks (S18).
  */
-export function createTokenVerifier(deps: Pick<Deps, 'signer'>, max = 10_000): VerifyToken {
+export function createTokenVerifier(deps: Pick<Deps, 'signer'>, max = 10_000): TokenVerifier {
   const known = new LRUCache<string, { readonly claims: Claims; readonly kid: string }>({ max, ttl: 3_600_000 })
-  return async (token) => {
+  const fingerprintOf = (token: string) => hash('sha256', token, 'base64')
+  const verify = async (token: string): Promise<Claims | null> => {
     if (token.length > MAX_TOKEN_LENGTH) return null
-    const fingerprint = hash('sha256', token, 'base64')
+    const fingerprint = fingerprintOf(token)
     const hit = known.get(fingerprint)
     if (hit !== undefined) return deps.signer.jwks().keys.some((key) => key.kid === hit.kid) ? hit.claims : null
     const claims = await deps.signer.verifyToken(token)
@@ -35,6 +43,10 @@ export function createTokenVerifier(deps: Pick<Deps, 'signer'>, max = 10_000): V
     if (claims !== null && kid !== null) known.set(fingerprint, { claims, kid })
     return claims
   }
+  return Object.assign(verify, {
+    knows: (token: string) => token.length <= MAX_TOKEN_LENGTH && known.has(fingerprintOf(token)),
+    forget: (token: string) => void known.delete(fingerprintOf(token)),
+  })
 }
 
 function kidOf(token: string): string | null {

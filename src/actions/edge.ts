@@ -1,6 +1,6 @@
 // What every edge is handed by the wire: the actions' dependencies and the few things that live as long as the process.
 
-import type { VerifyToken } from './authenticate-session.ts'
+import type { TokenVerifier } from './authenticate-session.ts'
 import type { ReadToolset } from './list-access.ts'
 import type { Refusals } from './note-refusals.ts'
 import type { Caller, Deps } from './ports.ts'
@@ -18,7 +18,7 @@ export type Limiters = {
 
 export type Edge = {
   readonly deps: Deps
-  readonly verify: VerifyToken
+  readonly verify: TokenVerifier
   readonly toolsetOf: ReadToolset
   readonly refusals: Refusals
   readonly limiters: Limiters

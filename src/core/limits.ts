@@ -116,6 +116,9 @@ export const VERIFIER_WARNING_SECONDS = 30 * DAY
 export const GUARD_LEASE_SECONDS = 10
 export const GUARDS_PER_TOOL = 256
 
+/** How long it is remembered that an agent proved itself from an address: a working day. */
+export const DOOR = { remembersSeconds: 12 * HOUR } as const
+
 /**
  * Token buckets: `capacity` at once, then `refillPerSecond`. `maxKeys` bounds the memory of each limiter; a bucket
  * pushed out of it is full when it comes back, so it is far above what is honestly in use at a time.
@@ -123,7 +126,7 @@ export const GUARDS_PER_TOOL = 256
 export const RATE = {
   /** Requests for access by one agent: each may wake a person. 30 a minute. */
   askPerAgent: { capacity: 30, refillPerSecond: 0.5, maxKeys: 10_000 },
-  /** Sessions and assertions at the token endpoint, per client id, before any signature is checked (S17). */
+  /** Proofs of one agent at the token endpoint: nobody else can use it up. */
   tokenPerClient: { capacity: 1000, refillPerSecond: 200, maxKeys: 10_000 },
   /** Exchanges and issue_token by one agent. */
   mintPerAgent: { capacity: 2000, refillPerSecond: 200, maxKeys: 10_000 },
@@ -131,6 +134,12 @@ export const RATE = {
   callPerAgent: { capacity: 1000, refillPerSecond: 100, maxKeys: 10_000 },
   /** Failed or missing authentication, per remote address. */
   strangerPerAddress: { capacity: 50, refillPerSecond: 5, maxKeys: 50_000 },
+  /** Assertions that prove nothing, from where that agent proved itself of late. */
+  provenPair: { capacity: 20, refillPerSecond: 2, maxKeys: 10_000 },
+  /** The same where the address has used its own up, by a hash of the name that is claimed: as many as `maxKeys`. */
+  claimedName: { capacity: 2, refillPerSecond: 0.5, maxKeys: 1024 },
+  /** The same again, of everybody together. With the names' share it is 1,000 checks a second: a tenth of a core. */
+  claimedByAnybody: { capacity: 500, refillPerSecond: 500, maxKeys: 1 },
   /** Calls of `/v1` by one bearer. */
   apiPerBearer: { capacity: 500, refillPerSecond: 50, maxKeys: 10_000 },
   /** Introspection and forward-auth are a tool's hot path. */

@@ -18,6 +18,8 @@ export type Shown = {
   /** Whom the token names: nothing is said yet about whether its session lives. */
   readonly caller: AgentCaller
   readonly expiresAt: Instant
+  /** Its remote was charged for it as for a stranger's. */
+  readonly isCharged: boolean
 }
 
 export type GateRefusal = { readonly problem: Problem; readonly error: ChallengeError; readonly status?: number }
@@ -46,7 +48,8 @@ const foreign = problem('unauthenticated', 'This is not a session token of this 
 
 /**
  * Strangers are counted, and slowed by remote address before any signature is looked at (S17). Tokens that were welcome
- * before skip that, so that strangers behind one address do not shut out the agents there; they are judged like any other.
+ * before, or whose signature is remembered since they were issued, skip that, so that strangers behind one address do not
+ * shut out the agents there; they are judged like any other.
  */
 export function createBearerGate(
   edge: Pick<Edge, 'deps' | 'verify' | 'refusals' | 'limiters'>,
@@ -63,7 +66,8 @@ export function createBearerGate(
       const [header] = authorization
       const token = header === undefined ? undefined : BEARER.exec(header)?.[1]
       const fingerprint = token === undefined ? '' : hash('sha256', token, 'base64')
-      const isKnown = authorization.length === 1 && known.has(fingerprint)
+      const isKnown =
+        authorization.length === 1 && token !== undefined && (known.has(fingerprint) || edge.verify.knows(token))
       if (!isKnown) {
         const slowed = edge.limiters.stranger.take(remote)
         if (!slowed.ok) return refuse({ problem: slowed.error, error: null })
@@ -79,17 +83,20 @@ export function createBearerGate(
         typeof claims.sub !== 'string' ||
         typeof claims.sid !== 'string' ||
         typeof claims.exp !== 'number'
-      )
+      ) {
+        if (isKnown) edge.limiters.stranger.take(remote)
         return refuse({ problem: foreign, error: 'invalid_token' })
+      }
       const caller = { role: 'agent', agent: claims.sub, session: claims.sid } as const
-      return ok({ token, fingerprint, caller, expiresAt: claims.exp * 1000 })
+      return ok({ token, fingerprint, caller, expiresAt: claims.exp * 1000, isCharged: !isKnown })
     },
-    welcome({ fingerprint }, remote) {
-      if (!known.has(fingerprint)) edge.limiters.stranger.take(remote, -1)
+    welcome({ fingerprint, isCharged }, remote) {
+      if (isCharged) edge.limiters.stranger.take(remote, -1)
       known.set(fingerprint, true)
     },
-    dismiss({ fingerprint }) {
+    dismiss({ token, fingerprint }) {
       known.delete(fingerprint)
+      edge.verify.forget(token)
     },
   }
 }

@@ -5,6 +5,7 @@ import type { Context } from 'hono'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import { isFresh } from '../../actions/is-fresh.ts'
 import type { Proof } from '../../actions/open-session.ts'
+import type { RateLimiter } from '../../actions/rate-limit.ts'
 import { rawHeader } from '../../actions/raw-header.ts'
 import { auditUnavailable, clockWentBack } from '../../actions/transact.ts'
 import { judgeInstallation } from '../../core/judge.ts'
@@ -14,6 +15,7 @@ import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { sliceId } from '../../core/slice.ts'
 import { ASSERTION_TYPE, readAssertion, verifyAssertion, wrongAlgorithm } from './client-assertion.ts'
+import type { ClientDoor } from './client-door.ts'
 import { type Form, invalidRequest } from './form.ts'
 import type { Refused } from './problem-to-oauth.ts'
 
@@ -25,6 +27,7 @@ const WANTED =
 /** The proof, or null where none was tried. One who tries two ways at once is refused (RFC 6749 section 2.3). */
 export async function authenticateClient(
   edge: Edge,
+  door: ClientDoor,
   c: OauthContext,
   form: Form,
 ): Promise<Result<Proof | null, Refused>> {
@@ -54,11 +57,12 @@ export async function authenticateClient(
         problem('unauthenticated', `client_assertion_type must be ${ASSERTION_TYPE}.`, { hint: WANTED }),
       ),
     )
-  return proofOf(edge, c, assertion, form.get('client_id') ?? null)
+  return proofOf(edge, door, c, assertion, form.get('client_id') ?? null)
 }
 
 async function proofOf(
   edge: Edge,
+  door: ClientDoor,
   c: OauthContext,
   assertion: string,
   clientId: string | null,
@@ -71,43 +75,50 @@ async function proofOf(
   if (!claimed.ok) return err(stranger(edge, c, claimed.error))
   const { agent, jti, expiresAt } = claimed.value
 
-  const limited = mayTry(edge, c.get('remote')) ?? refusalOf(limiters.token.take(agent))
-  if (limited !== null) {
-    edge.refusals.stranger('rate_limited')
-    return err({ problem: limited })
+  const admitted = door.knock(c.get('remote'), agent)
+  if (!admitted.ok) return err(counted(edge, admitted.error))
+  const attempt = admitted.value
+  const spent = ifSpent(limiters.token, agent)
+  const broken = (await isFresh(deps.store)) ? null : auditUnavailable('the store is not fresh')
+  if (spent !== null || broken !== null) {
+    attempt.untried()
+    return err(spent === null ? { problem: broken! } : counted(edge, spent))
   }
-  if (!(await isFresh(deps.store))) return err({ problem: auditUnavailable('the store is not fresh') })
   const snapshot = await deps.store.read(['installation/self', keyOf('slice', sliceId.agent(agent))])
   const installation = snapshot.get('installation', 'self') ?? null
   if (installation === null || installation.initializedAt === null) {
     const uninitialized = judgeInstallation({ installation, now })
-    if (uninitialized !== null) return err({ problem: uninitialized })
+    if (uninitialized !== null) {
+      attempt.untried()
+      return err({ problem: uninitialized })
+    }
   }
   const value = snapshot.get('slice', sliceId.agent(agent))?.value
   const keys = value?.of === 'agent' ? value.keys : []
   const misread = wrongAlgorithm(claimed.value, keys)
-  if (misread !== null) return err(stranger(edge, c, misread))
+  if (misread !== null) return err(counted(edge, attempt.slowed ?? misread))
   const key = await verifyAssertion(assertion, claimed.value, keys)
-  if (key === null)
-    return err(
-      stranger(
-        edge,
-        c,
-        problem('unauthenticated', 'The client assertion was not signed by a key of an agent in force.', {
-          hint: "Check the agent's name, that its manifest is accepted, and that you sign with its key. A kid, if you send one, is the key's RFC 7638 thumbprint.",
-        }),
-      ),
-    )
-  return ok({ agent, key, jti, expiresAt })
+  if (key === null) return err(counted(edge, attempt.slowed ?? notSigned))
+  attempt.proved()
+  const taken = limiters.token.take(agent)
+  return taken.ok ? ok({ agent, key, jti, expiresAt }) : err(counted(edge, taken.error))
 }
 
-const refusalOf = (taken: Result<void, Problem>): Problem | null => (taken.ok ? null : taken.error)
+const notSigned = problem('unauthenticated', 'The client assertion was not signed by a key of an agent in force.', {
+  hint: "Check the agent's name, that its manifest is accepted, and that you sign with its key. A kid, if you send one, is the key's RFC 7638 thumbprint.",
+})
 
-/** Has this address failed too often of late? Asking costs nothing: the token goes back. */
-function mayTry({ limiters }: Edge, remote: string): Problem | null {
-  const taken = limiters.stranger.take(remote)
-  if (taken.ok) limiters.stranger.take(remote, -1)
-  return refusalOf(taken)
+/** Asking costs nothing: the token goes back. */
+function ifSpent(limiter: RateLimiter, key: string): Problem | null {
+  const taken = limiter.take(key)
+  if (taken.ok) limiter.take(key, -1)
+  return taken.ok ? null : taken.error
+}
+
+/** Counted, not recorded (S17). What it costs was taken at the door. */
+function counted(edge: Edge, refusal: Problem): Refused {
+  edge.refusals.stranger(refusal.code)
+  return { problem: refusal }
 }
 
 /** One more who proved nothing: counted, not recorded, and slowed down by address (S17). */

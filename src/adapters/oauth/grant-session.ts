@@ -26,6 +26,8 @@ export async function grantSession(
   const opened = await openSession(deps, proof, requestId)
   if (!opened.ok) return err({ problem: asClient(opened.error) })
   const { session, token } = opened.value
+  // Remembered before it is first shown: where strangers have used the address up, it is none of theirs.
+  await edge.verify(token)
   return ok({
     access_token: token,
     token_type: 'Bearer',

@@ -10,6 +10,7 @@ import { BODY_BYTES, KEYS } from '../../core/limits.ts'
 import { problem } from '../../core/problem.ts'
 import { err, type Result } from '../../core/result.ts'
 import { authenticateClient, type OauthContext, stranger } from './authenticate-client.ts'
+import { type ClientDoor, createClientDoor } from './client-door.ts'
 import { exchangeToken } from './exchange-token.ts'
 import { type Form, invalidRequest, readForm } from './form.ts'
 import { grantSession } from './grant-session.ts'
@@ -22,6 +23,7 @@ const METADATA_SECONDS = 300
 
 export function createOauthApp(edge: Edge): Hono<{ Variables: EdgeVariables }> {
   const { settings, signer } = edge.deps
+  const door = createClientDoor(edge)
   const app = new Hono<{ Variables: EdgeVariables }>()
   const toolNamed = createToolFinder(edge.deps)
   const cached = (seconds: number) => ({ 'Cache-Control': `public, max-age=${seconds}` })
@@ -50,9 +52,9 @@ export function createOauthApp(edge: Edge): Hono<{ Variables: EdgeVariables }> {
     )
     app.all(path, (c) => refuse(c, invalidRequest('Only POST is answered here.')))
   }
-  formRoute(PATHS.token, (c, form) => token(edge, toolNamed, c, form))
+  formRoute(PATHS.token, (c, form) => token(edge, door, toolNamed, c, form))
   formRoute(PATHS.introspect, (c, form) => introspect(edge, c, form))
-  formRoute(PATHS.revoke, (c, form) => revokeToken(edge, c, form))
+  formRoute(PATHS.revoke, (c, form) => revokeToken(edge, door, c, form))
 
   app.onError((error, c) => {
     const requestId = c.get('requestId')
@@ -106,7 +108,13 @@ const noCodeFlow = (issuer: string): Refused => ({
 })
 
 /** The checks of the token endpoint in their order; every refusal of someone known is put on the trail. */
-async function token(edge: Edge, toolNamed: FindTool, c: OauthContext, form: Form): Promise<Result<object, Refused>> {
+async function token(
+  edge: Edge,
+  door: ClientDoor,
+  toolNamed: FindTool,
+  c: OauthContext,
+  form: Form,
+): Promise<Result<object, Refused>> {
   const requestId = c.get('requestId')
   const grantType = form.get('grant_type')
   const route = `POST ${PATHS.token} ${grantType === TOKEN_EXCHANGE ? 'token-exchange' : 'client_credentials'}`
@@ -125,7 +133,7 @@ async function token(edge: Edge, toolNamed: FindTool, c: OauthContext, form: For
       }),
       error: 'unsupported_grant_type',
     })
-  const proof = await authenticateClient(edge, c, form)
+  const proof = await authenticateClient(edge, door, c, form)
   if (!proof.ok) return proof
 
   if (grantType === TOKEN_EXCHANGE) {

@@ -9,6 +9,7 @@ import { useAssertion } from '../../actions/use-assertion.ts'
 import { problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { authenticateClient, type OauthContext, stranger } from './authenticate-client.ts'
+import type { ClientDoor } from './client-door.ts'
 import { type Form, invalidRequest } from './form.ts'
 import { asClient } from './grant-session.ts'
 import type { Refused } from './problem-to-oauth.ts'
@@ -16,9 +17,14 @@ import type { Refused } from './problem-to-oauth.ts'
 const ROUTE = 'POST /oauth/revoke'
 const DEAD_SESSION = { error: 'invalid_client', status: 401 } as const
 
-export async function revokeToken(edge: Edge, c: OauthContext, form: Form): Promise<Result<null, Refused>> {
+export async function revokeToken(
+  edge: Edge,
+  door: ClientDoor,
+  c: OauthContext,
+  form: Form,
+): Promise<Result<null, Refused>> {
   const requestId = c.get('requestId')
-  const agent = await agentOf(edge, c, form)
+  const agent = await agentOf(edge, door, c, form)
   if (!agent.ok) return agent
   const caller = agent.value
   const limited = edge.limiters.call.take(caller.agent)
@@ -41,7 +47,12 @@ export async function revokeToken(edge: Edge, c: OauthContext, form: Form): Prom
 }
 
 /** By an assertion, or by the session's own token as Bearer; never by both. */
-async function agentOf(edge: Edge, c: OauthContext, form: Form): Promise<Result<AgentCaller, Refused>> {
+async function agentOf(
+  edge: Edge,
+  door: ClientDoor,
+  c: OauthContext,
+  form: Form,
+): Promise<Result<AgentCaller, Refused>> {
   const [header, ...more] = rawHeader(c, 'authorization')
   const isBearer = header !== undefined && /^bearer /i.test(header)
   if (isBearer && more.length === 0 && !form.has('client_assertion') && !form.has('client_secret')) {
@@ -53,7 +64,7 @@ async function agentOf(edge: Edge, c: OauthContext, form: Form): Promise<Result<
     const challenge = { 'WWW-Authenticate': 'Bearer error="invalid_token"' }
     return err(refused.problem === session.error ? { ...refused, ...DEAD_SESSION, headers: challenge } : refused)
   }
-  const proof = await authenticateClient(edge, c, form)
+  const proof = await authenticateClient(edge, door, c, form)
   if (!proof.ok) return proof
   if (proof.value === null)
     return err(
