@@ -72,7 +72,7 @@ export const assertions: Target = {
         }
         note({ claims, form })
         const post = () => broker.call('POST', '/oauth/token', HEADERS, new URLSearchParams(form).toString())
-        const { status } = await post()
+        const { status, json } = await post()
         if (status !== 200) return `refused ${status}`
         mustHold(
           sent.split('.').slice(0, 2).join('.') === signed.split('.').slice(0, 2).join('.'),
@@ -80,6 +80,13 @@ export const assertions: Target = {
         )
         mustHold(isFine(claims, broker.deps.clock.now() / 1000), 'taken though not allowed')
         mustHold((await post()).status !== 200, 'taken twice')
+        // Given back: an agent may have only so many open, and whoever has them all is refused whatever they send.
+        await broker.call(
+          'POST',
+          '/oauth/revoke',
+          [...HEADERS, ['authorization', `Bearer ${json.access_token}`]],
+          `token=${json.access_token}`,
+        )
         return 'taken once'
       },
       close: () => broker.close(),
