@@ -8,9 +8,8 @@ import { type Problem, problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { loadWorld } from './load-world.ts'
-import { createOneAtATime, type OneAtATime } from './one-at-a-time.ts'
-import type { Deps, Store } from './ports.ts'
-import { roomForSession } from './session-room.ts'
+import type { Deps } from './ports.ts'
+import { inRoom } from './session-room.ts'
 import { signToken } from './sign-token.ts'
 import { recordOf, transact } from './transact.ts'
 
@@ -35,14 +34,9 @@ export const onceOf = (proof: Proof) => ({
   until: proof.expiresAt + SKEW_MS,
 })
 
-const openings = new WeakMap<Store, OneAtATime>()
-
 /** `rate_limited` where the agent has as many sessions open as it may. */
-export function openSession(deps: Deps, proof: Proof, requestId: string): Promise<Result<OpenedSession, Problem>> {
-  const oneAtATime = openings.get(deps.store) ?? createOneAtATime()
-  openings.set(deps.store, oneAtATime)
-  return oneAtATime(proof.agent, () => open(deps, proof, requestId))
-}
+export const openSession = (deps: Deps, proof: Proof, requestId: string): Promise<Result<OpenedSession, Problem>> =>
+  inRoom(deps, proof.agent, () => open(deps, proof, requestId))
 
 async function open(deps: Deps, proof: Proof, requestId: string): Promise<Result<OpenedSession, Problem>> {
   const context = { caller: { role: 'agent', agent: proof.agent, session: '' }, requestId } as const
@@ -52,8 +46,6 @@ async function open(deps: Deps, proof: Proof, requestId: string): Promise<Result
     if (refused !== null) return err(refused)
     if (!world.identity!.keys.some((key) => key.kid === proof.key))
       return err(problem('unauthenticated', 'This key is not (or no longer) one of the agent.'))
-    const turn = await roomForSession(deps, proof.agent, look.now, proof.expiresAt + SKEW_MS)
-    if (!turn.ok) return turn
     const unsigned: Omit<Session, 'signedBy'> = {
       id: deps.ids.next('ses'),
       agent: proof.agent,
@@ -72,7 +64,7 @@ async function open(deps: Deps, proof: Proof, requestId: string): Promise<Result
     return ok({
       value: { session, token },
       put: [{ kind: 'session' as const, row: session }],
-      once: [onceOf(proof), turn.value],
+      once: [onceOf(proof)],
       notAfter: proof.expiresAt,
       records: [
         recordOf(

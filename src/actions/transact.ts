@@ -33,10 +33,6 @@ export type Committed<T> = { readonly value: T; readonly seq: Seq }
 
 const ATTEMPTS = 3
 
-const TURN = 'turn'
-/** Among those who name the same turn one comes first; the others look again, as at a row that moved. */
-export const turnOf = (value: string, until: Instant) => ({ space: TURN, value, until })
-
 /** How often one member is handed to the store, where it is known that it was not written. */
 const WRITES = 2
 
@@ -145,7 +141,6 @@ function refusalOf({ clock, store }: Pick<Deps, 'store' | 'clock'>, outcome: Out
     case 'stale':
       return null
     case 'used':
-      if (outcome.keys.every((key) => key.startsWith(`${TURN}/`))) return null
       return problem('conflict', 'This was used before and works once.', { detail: `used: ${outcome.keys.join(', ')}` })
     case 'late':
       return problem('grant_expired', 'What this rests on expired meanwhile.', {

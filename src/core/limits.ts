@@ -61,7 +61,7 @@ export const TEXT = { reason: 1000, email: 254, name: 63, label: 256 } as const
 export const OPEN = {
   pendingRequestsPerAgent: 20,
   activeGrantsPerAgentAndTool: 64,
-  sessionsPerAgent: 256,
+  sessionsPerAgent: 2048,
   scopesPerRequest: 64,
   detailsPerRequest: 32,
   valuesPerDetail: 64,

@@ -13,8 +13,8 @@ export const WEAKNESSES: readonly Weakness[] = [
   {
     without: 'the row that makes an assertion single-use',
     file: 'src/actions/open-session.ts',
-    find: 'once: [onceOf(proof), turn.value],',
-    replace: 'once: [turn.value],',
+    find: 'once: [onceOf(proof)],',
+    replace: 'once: [],',
     attack: [
       'tokens.test.ts',
       'an assertion that was used is used up: in 40 at once one works, and none at another purpose (S18)',
