@@ -2,6 +2,7 @@
 // Each list is cut at its first hundred and says how many there are.
 
 import { isLocked, reviewEnd } from '../core/judge.ts'
+import { CLOCK_STEP_MS } from '../core/limits.ts'
 import type { Kind, Rows } from '../core/model.ts'
 import type { Problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
@@ -65,6 +66,7 @@ async function statusNow(deps: Deps) {
   return {
     initialized: installation?.initializedAt != null,
     fresh: deps.store.fresh(),
+    clock: clockOf(deps, now),
     locked: isLocked(installation, now),
     revision: installation?.revision ?? null,
     scopesMode: deps.settings.scopesMode,
@@ -87,6 +89,12 @@ async function statusNow(deps: Deps) {
       expiresAt: rfc3339(expiresAt),
     })),
   }
+}
+
+/** Behind the highest time seen nothing is issued; only `clock reset` lowers that (S18). */
+function clockOf({ store }: Pick<Deps, 'store'>, now: number) {
+  const highest = store.highestTime()
+  return { now: rfc3339(now), highest: rfc3339(highest), behind: now < highest - CLOCK_STEP_MS }
 }
 
 async function all<K extends Kind>(deps: Pick<Deps, 'store'>, kind: K, where: Where): Promise<Rows[K][]> {

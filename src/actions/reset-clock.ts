@@ -14,6 +14,8 @@ import { recordOf, transact } from './transact.ts'
 export type ClockReset = {
   /** The highest time seen before. */
   readonly highest: number
+  /** The highest time seen from here on. */
+  readonly mark: number
   /** Grants were ended as well: at least one was given at a time that is still to come, and would outlast its approval. */
   readonly grantsToo: boolean
   readonly revocation: Revocation
@@ -46,7 +48,7 @@ export async function resetClock(deps: Deps, context: Context): Promise<Result<C
       takes: [{}],
     })
     return ok({
-      value: { highest, grantsToo, revocation },
+      value: { highest, mark: look.now, grantsToo, revocation },
       put: [
         { kind: 'installation' as const, row: raised(installation, look.now, grantsToo) },
         { kind: 'revocation' as const, row: revocation },

@@ -132,7 +132,7 @@ export const auditUnavailable = (detail: string): Problem =>
 export const clockWentBack = (): Problem =>
   problem('stale_view', 'The clock of the broker went backwards, so nothing is issued.', {
     retryable: true,
-    hint: 'An operator: mend the clock; the broker goes on once it is past the highest time it has seen.',
+    hint: 'An operator: set the clock right; the broker goes on once it is past the highest time it has seen. Where it once ran ahead and is right now: `hallpass clock reset`, on the broker’s host.',
   })
 
 /** Null: what was read moved; look again. */

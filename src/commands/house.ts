@@ -11,7 +11,8 @@ export function addStatus(program: Command, cli: Cli): void {
     const status = objectOf(await cli.remote().call({ path: '/v1/status', act: 'status.read' }))
     const outstanding = objectOf(status.outstanding)
     cli.terminal.answer(status, () => statusLines(cli, status))
-    if (numberOf(outstanding.count) > 0 || status.fresh === false) cli.exitWith(2)
+    if (numberOf(outstanding.count) > 0 || status.fresh === false || objectOf(status.clock).behind === true)
+      cli.exitWith(2)
   })
 }
 
@@ -42,6 +43,15 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
       `stale        ${status.fresh === false ? 'yes: nothing is decided until the store answers again' : 'no'}`,
       status.fresh === false,
     ),
+    ...(objectOf(status.clock).behind === true
+      ? [
+          terminal.paint(
+            'red',
+            `clock        ${at(status, 'clock.now')} is behind ${at(status, 'clock.highest')}, the highest time seen: nothing is issued`,
+          ),
+          '  set it right; where it once ran ahead and is right now: hallpass clock reset',
+        ]
+      : []),
     ...listOf(status.manifestFaults).map((fault) => terminal.paint('red', `manifest fault: ${show(fault)}`)),
     ...listOf(status.verifiersExpiring).map(
       (one) =>

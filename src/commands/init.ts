@@ -11,6 +11,7 @@ import { rfc3339 } from '../core/record.ts'
 import type { Broker } from '../wire/open-broker.ts'
 import { NO_GUARDS, operator, orStop } from './as-operator.ts'
 import { type Cli, verb } from './command.ts'
+import { confirm } from './confirm.ts'
 import { readScopes } from './read-scopes.ts'
 import { show } from './show.ts'
 import { Stop } from './stop.ts'
@@ -55,7 +56,10 @@ async function run(cli: Cli, config: Config, broker: Broker, email: string, yes:
   }
   const { set } = await readScopes(config)
   for (const line of setLines(set)) terminal.note(line)
-  if (!yes) await confirm(cli)
+  if (!yes)
+    await confirm(cli, 'Accept all of this as the first revision?', 'nothing was accepted', [
+      'Edit the manifests and run it again.',
+    ])
 
   const accepted = await initialize(deps, operator(deps), { set, ownerEmail: email })
   if (!accepted.ok)
@@ -99,16 +103,6 @@ async function run(cli: Cli, config: Config, broker: Broker, email: string, yes:
       '  hallpass revision list                                      # what waits; then: hallpass revision accept ID',
     ],
   )
-}
-
-async function confirm({ terminal, signal }: Cli): Promise<void> {
-  if (!terminal.interactive())
-    throw new Stop(3, 'nobody is there to accept this', [
-      'Read what is shown above, then run it again with --yes, or on a terminal.',
-    ])
-  const answer = await terminal.ask('Accept all of this as the first revision? [y/N] ', signal)
-  if (answer?.toLowerCase() !== 'y' && answer?.toLowerCase() !== 'yes')
-    throw new Stop(1, 'nothing was accepted', ['Edit the manifests and run it again.'])
 }
 
 function firstAccess(set: ManifestSet): string {

@@ -16,10 +16,7 @@ const LATER = [
   ['report', 'report on access'],
 ] as const
 
-const LATER_VERBS = [
-  ['clock', ['reset']],
-  ['tool', ['list', 'check', 'snippet', 'reconcile']],
-] as const
+const LATER_VERBS = [['tool', ['list', 'check', 'snippet', 'reconcile']]] as const
 
 const notYet = (what: string): Stop => new Stop(1, `this version does not have \`hallpass ${what}\` yet`)
 

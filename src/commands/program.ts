@@ -5,6 +5,7 @@ import { VERSION } from '../core/version.ts'
 import { addAgent } from './agent.ts'
 import { addAudit } from './audit.ts'
 import { addAdminToken, addOwnerToken, addTokens, addVerifierToken } from './bearers.ts'
+import { addClock } from './clock.ts'
 import { type Cli, noun } from './command.ts'
 import { addDev } from './dev.ts'
 import { addCredentialShow, addHolding, addReceipt, addSessionToken } from './holdings.ts'
@@ -70,6 +71,7 @@ export function createProgram(cli: Cli): Command {
   addTokens(program, cli)
   addLogin(program, cli)
   addKey(noun(program, 'key', 'the broker’s own keys: list, rotate'), cli)
+  addClock(noun(program, 'clock', 'the broker’s own clock: reset'), cli)
 
   program.commandsGroup('In later versions:')
   addLater(program)

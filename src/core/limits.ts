@@ -86,6 +86,9 @@ export const LIFETIME = {
 /** How far two honest clocks may differ (seconds); single-use rows are kept this long past their expiry (S18). */
 export const CLOCK_SKEW_SECONDS = 60
 
+/** How far below the highest time seen the clock may be for anything to be issued (milliseconds, S18). */
+export const CLOCK_STEP_MS = 2_000
+
 /** The largest leeway a tool may declare for `exp` (seconds). */
 export const LEEWAY_SECONDS_MAX = 10 * MINUTE
 

@@ -44,12 +44,12 @@ const THERE = [
   ...['request list', 'request show', 'request watch'],
   ...['session list', 'session revoke', 'session token', 'grant list', 'grant revoke'],
   ...['credential list', 'credential show', 'credential revoke', 'receipt show', 'lock list'],
-  ...['owner token', 'admin token', 'verifier token', 'key list', 'key rotate'],
+  ...['owner token', 'admin token', 'verifier token', 'key list', 'key rotate', 'clock reset'],
   ...['audit list', 'audit tail', 'audit key', 'audit export', 'audit verify'],
 ]
 
 const LATER = [
-  ...['clock reset', 'proxy tickets'],
+  ...['proxy tickets'],
   ...['drill tickets', 'inspect - --revoke', 'mcp', 'connect claude', 'backup', 'restore', 'db', 'incident', 'report'],
   ...['tool list', 'tool check', 'tool snippet', 'tool reconcile'],
 ]

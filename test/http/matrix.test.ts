@@ -105,6 +105,7 @@ const CASES: Readonly<Record<string, Case>> = {
   'get /operator/tokens': fixed({}, '/v1/operator/tokens'),
   'post /operator/tokens': fixed({}, '/v1/operator/tokens', { kind: 'auditor', subject: 'x@example.com' }),
   'post /operator/tokens/{id}/revoke': fixed({}, '/v1/operator/tokens/brr_none/revoke'),
+  'post /operator/clock/reset': fixed({}, '/v1/operator/clock/reset', {}),
   // Last: nothing of bot lives after it.
   'post /agents/{name}/decommission': fixed({ agent: 'bot' }, '/v1/agents/bot/decommission', { wait: false }),
 }

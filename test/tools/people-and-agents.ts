@@ -4,7 +4,11 @@
 import { createPublicKey, randomUUID } from 'node:crypto'
 import { type CryptoKey, decodeJwt, exportSPKI, generateKeyPair, importPKCS8, SignJWT } from 'jose'
 
-export type AgentIdentity = { readonly name: string; readonly publicPem: string; sign(issuer: string): Promise<string> }
+export type AgentIdentity = {
+  readonly name: string
+  readonly publicPem: string
+  sign(issuer: string, at?: Date): Promise<string>
+}
 
 /** A key pair whose private half stays here. */
 export async function createIdentity(name: string): Promise<AgentIdentity> {
@@ -21,15 +25,15 @@ export async function readIdentity(name: string, pem: string): Promise<AgentIden
 const identityOf = (name: string, privateKey: CryptoKey, publicPem: string): AgentIdentity => ({
   name,
   publicPem,
-  sign: (issuer) =>
+  sign: (issuer, at = new Date()) =>
     new SignJWT()
       .setProtectedHeader({ alg: 'ES256' })
       .setIssuer(name)
       .setSubject(name)
       .setAudience(issuer)
       .setJti(randomUUID())
-      .setIssuedAt()
-      .setExpirationTime('60s')
+      .setIssuedAt(at)
+      .setExpirationTime(new Date(at.getTime() + 60_000))
       .sign(privateKey),
 })
 

@@ -91,6 +91,7 @@ export const status = z
     version: z.string(),
     initialized: z.boolean(),
     fresh: z.boolean(),
+    clock: z.strictObject({ now: time, highest: time, behind: z.boolean() }),
     locked: z.boolean(),
     revision: z.string().nullable(),
     scopesMode: z.enum(['watch', 'push']),
@@ -176,3 +177,13 @@ export const rotation = z
     receipt: receipt.optional(),
   })
   .openapi('Rotation')
+export const clockReset = z
+  .strictObject({
+    before: time.openapi({ description: 'The highest time seen before.' }),
+    mark: time.openapi({ description: 'The highest time seen from here on.' }),
+    grantsToo: z
+      .boolean()
+      .openapi({ description: 'Grants were ended as well: one was given at a time still to come.' }),
+    receipt,
+  })
+  .openapi('ClockReset')

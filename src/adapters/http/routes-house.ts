@@ -6,6 +6,7 @@ import { explainAccess } from '../../actions/explain-access.ts'
 import { listRows } from '../../actions/list-rows.ts'
 import { makeBearer } from '../../actions/make-bearer.ts'
 import { readStatus } from '../../actions/read-status.ts'
+import { resetClock } from '../../actions/reset-clock.ts'
 import { type BearerView, listBearers, revokeBearer } from '../../actions/revoke-bearer.ts'
 import { rotateKeys } from '../../actions/rotate-keys.ts'
 import { withdrawKeys } from '../../actions/withdraw-keys.ts'
@@ -16,7 +17,7 @@ import { rfc3339 } from '../../core/record.ts'
 import { err, ok } from '../../core/result.ts'
 import { VERSION } from '../../core/version.ts'
 import { listOf } from './answers.ts'
-import { bearer, explanation, key, madeBearer, rotation, status, whoami } from './answers-house.ts'
+import { bearer, clockReset, explanation, key, madeBearer, rotation, status, whoami } from './answers-house.ts'
 import { byId, id, instant, name, page, reason, scope, why } from './inputs.ts'
 import { presentKey, presentReceipt } from './present-rows.ts'
 import { type Call, type Route, route } from './route.ts'
@@ -195,6 +196,24 @@ export const houseRoutes: readonly Route[] = [
         ...(body.reason === undefined ? {} : { reason: body.reason }),
       })
       return done.ok ? ok(presentBearer(done.value)) : done
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/operator/clock/reset',
+    acts: ['clock.reset'],
+    says: 'After a clock that ran ahead was set right: lowers the highest time seen, and ends every session and credential. On the local socket only.',
+    answer: clockReset,
+    async run({ deps, context }) {
+      const done = await resetClock(deps, context)
+      if (!done.ok) return done
+      const { highest, mark, grantsToo, revocation } = done.value
+      return ok({
+        before: rfc3339(highest),
+        mark: rfc3339(mark),
+        grantsToo,
+        receipt: presentReceipt(revocation, deps.clock.now()),
+      })
     },
   }),
 ]

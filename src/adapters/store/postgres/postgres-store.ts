@@ -2,7 +2,7 @@
 // Nothing is answered before it is durable and seen by this process's own reads.
 
 import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
-import { STORE_WAITING } from '../../../core/limits.ts'
+import { CLOCK_STEP_MS, STORE_WAITING } from '../../../core/limits.ts'
 import { type Key, keyOf, type Rows, type Seq } from '../../../core/model.ts'
 import { openIntents } from '../intents.ts'
 import { partsOf } from '../rows.ts'
@@ -118,7 +118,7 @@ async function createStore(
     line: lines.doorbell,
     onDifferent: (what) => loop.stop(what),
   })
-  const writer = createWriter(lines.writer, channel, options.skewMs ?? 2_000)
+  const writer = createWriter(lines.writer, channel, options.skewMs ?? CLOCK_STEP_MS)
   const loop = createCommitLoop({ clock, log, writer, memory, follower, upkeep, intents, maxQueue, maxGroup })
   let closing: Promise<void> | null = null
   onRing((from) => {

@@ -2,7 +2,7 @@
 // it is on the disk and seen by this process's own reads.
 
 import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
-import { STORE_WAITING } from '../../../core/limits.ts'
+import { CLOCK_STEP_MS, STORE_WAITING } from '../../../core/limits.ts'
 import { type Key, keyOf, type Rows } from '../../../core/model.ts'
 import { createFeed } from '../feed.ts'
 import { type Intents, openIntents } from '../intents.ts'
@@ -38,7 +38,7 @@ export type SqliteStoreOptions = {
  * @throws StoreUnavailable where another process holds it; Error where the file is no store or a newer one's.
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
-  const { path, clock, log, skewMs = 2_000, keepChanges = 100_000, thread } = options
+  const { path, clock, log, skewMs = CLOCK_STEP_MS, keepChanges = 100_000, thread } = options
   const { reserveBytes = 16 * 1_048_576, intentBytes = 2 * 1_048_576 } = options
   const held = holdStore(path, new Date(clock.now()))
   const writer = await startWriter(
