@@ -1,7 +1,7 @@
 // What each tool's side must still confirm before "revoked" may be said (S15). It only counts and predicts:
 // it never marks a row and never says that something is dead which a verifier could still accept.
 
-import { KEYS } from '../core/limits.ts'
+import { KEYS, LIFETIME } from '../core/limits.ts'
 import type { VerifiedBy } from '../core/manifest.ts'
 import type { Confirmation, Credential, Instant } from '../core/model.ts'
 import { sliceId } from '../core/slice.ts'
@@ -74,31 +74,42 @@ export async function verifyingOf(
   return verifying
 }
 
-/** Pure part: one confirmation a tool. A credential counts while `expiresAt` + leeway is not over. */
+/** Pure part: one confirmation a tool. A credential counts unless `expiresAt` + leeway is surely over. */
 export function confirmationsOf(
   credentials: readonly Credential[],
   verifying: ReadonlyMap<string, Verifying>,
   at: Instant,
+  /** What is surely past for something issued then: never the wall clock alone. */
+  past: (issuedAt: Instant) => Instant,
   /** Tools that something unknown could still be accepted by, and until when. */
   forgeable: ReadonlyMap<string, Instant> = new Map(),
 ): readonly Confirmation[] {
-  const byTool = new Map<string, { count: number; deadAt: Instant; how: Verifying }>()
+  const byTool = new Map<string, { count: number; deadAt: Instant; livesMs: number; how: Verifying }>()
   for (const [tool, deadAt] of forgeable)
-    byTool.set(tool, { count: 0, deadAt, how: verifying.get(tool) ?? UNKNOWN_TOOL })
+    byTool.set(tool, { count: 0, deadAt, livesMs: deadAt - at, how: verifying.get(tool) ?? UNKNOWN_TOOL })
   for (const credential of credentials) {
     const how = verifying.get(credential.tool) ?? UNKNOWN_TOOL
     const deadAt = credential.expiresAt + how.leewaySeconds * 1000
-    if (deadAt <= at) continue
+    const leftMs = deadAt - past(credential.issuedAt)
+    if (leftMs <= 0) continue
+    // By a wall clock that is not believed it may seem to have more; none was ever given more.
+    const livesMs = Math.min(leftMs, (LIFETIME.tokenMax + how.leewaySeconds) * 1000)
     const before = byTool.get(credential.tool)
-    byTool.set(credential.tool, { count: (before?.count ?? 0) + 1, deadAt: Math.max(before?.deadAt ?? 0, deadAt), how })
+    byTool.set(credential.tool, {
+      count: (before?.count ?? 0) + 1,
+      deadAt: Math.max(before?.deadAt ?? 0, deadAt),
+      livesMs: Math.max(before?.livesMs ?? 0, livesMs),
+      how,
+    })
   }
   return [...byTool]
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([tool, { count, deadAt, how }]) => ({
+    .map(([tool, { count, deadAt, livesMs, how }]) => ({
       tool,
       verifiedBy: how.verifiedBy,
       credentials: count,
       deadAt,
+      livesMs,
       deadline: how.verifiedBy === 'alone' ? deadAt + ALONE_MS : at + (how.verifiedBy === 'guard' ? GUARD_MS : ASKS_MS),
       confirmedAt: how.verifiedBy === 'asks' ? at : null,
       how: how.verifiedBy === 'asks' ? 'every check asks the broker' : null,

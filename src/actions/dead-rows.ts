@@ -40,8 +40,11 @@ export type DeadRow =
   | { readonly kind: 'credential'; readonly row: Credential }
 
 type Takes = Revocation['takes'][number]
-type Reads = { readonly store: Pick<Deps['store'], 'read' | 'list'> }
+type Reads = { readonly store: Pick<Deps['store'], 'read' | 'list'>; readonly expiry: Deps['expiry'] }
 type Lists = Reads & { readonly gone: Map<string, string> }
+
+/** A verifier that allows a leeway may still accept what has just expired, so it has to be confirmed too. */
+const LEEWAY_MS = LEEWAY_SECONDS_MAX * 1000
 
 /** Thousands of credentials rest on one session, one grant and one agent: each is read once a chunk. */
 function remembering({ read, list }: Reads['store']): Reads['store'] {
@@ -70,10 +73,10 @@ export async function deadRows(
   revocation: Revocation,
   gone: Gone = new Map(),
 ): Promise<{ readonly rows: readonly DeadRow[]; readonly gone: Gone }> {
-  const lists: Lists = { store: remembering(deps.store), gone: new Map(gone) }
+  const lists: Lists = { store: remembering(deps.store), expiry: deps.expiry, gone: new Map(gone) }
   const rows: DeadRow[] = []
   const seen = new Set<string>()
-  for (const takes of await expanded(deps, now, revocation)) {
+  for (const takes of await expanded(deps, revocation)) {
     for await (const row of deadWithin(lists, now, takes, revocation.act)) {
       if (seen.has(row.row.id)) continue
       seen.add(row.row.id)
@@ -85,9 +88,9 @@ export async function deadRows(
 }
 
 /** An approver stands for each grant that rests on them, a session for each that was asked for in it too (S11). */
-async function expanded(deps: Reads, now: Instant, revocation: Revocation): Promise<readonly Takes[]> {
+async function expanded(deps: Reads, revocation: Revocation): Promise<readonly Takes[]> {
   const out: Takes[] = []
-  const expiresAfter = now - LEEWAY_SECONDS_MAX * 1000
+  const expiresAfter = deps.expiry.pastForAll() - LEEWAY_MS
   for (const takes of revocation.takes) {
     const { approver, session } = takes
     if (approver === undefined) out.push(takes)
@@ -147,10 +150,10 @@ async function* deadWithin(deps: Lists, now: Instant, takes: Takes, act: Revocat
     ...(session === undefined ? {} : { session }),
     ...(grant === undefined ? {} : { grant }),
   }
-  // A verifier that allows a leeway may still accept what has just expired, so it has to be confirmed too.
-  const expiresAfter = now - LEEWAY_SECONDS_MAX * 1000
+  const expiresAfter = deps.expiry.pastForAll() - LEEWAY_MS
   for await (const row of all(deps, 'credential', { ...where, state: 'issued', expiresAfter }))
-    if (await isDeadCredential(deps, now, row)) yield { kind: 'credential', row }
+    if (row.expiresAt > deps.expiry.past(row.issuedAt) - LEEWAY_MS && (await isDeadCredential(deps, now, row)))
+      yield { kind: 'credential', row }
   // After its credentials: an approver's grants are found while they are active.
   if (grant !== undefined) {
     const row = (await deps.store.read([keyOf('grant', grant)])).get('grant', grant)

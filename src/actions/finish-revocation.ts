@@ -2,6 +2,7 @@
 // confirm what can be confirmed. Repeatable at any point and after any crash; it never revives a row (P5, P9).
 
 import { move } from '../core/lifecycle.ts'
+import { LEEWAY_SECONDS_MAX, LIFETIME } from '../core/limits.ts'
 import { type Confirmation, type Credential, type Instant, keyOf, type Revocation, type Row } from '../core/model.ts'
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
@@ -98,7 +99,9 @@ async function toConfirm(
   } while (after !== null)
   const forgeable = revocation.act === 'key compromised' ? await forgeableAt(deps, revocation.at) : new Map()
   const tools = [...new Set([...taken.map((credential) => credential.tool), ...forgeable.keys()])]
-  return confirmationsOf(taken, await verifyingOf(deps, tools), believed(deps, revocation.at), forgeable)
+  const verifying = await verifyingOf(deps, tools)
+  deps.expiry.counts(revocation.id)
+  return confirmationsOf(taken, verifying, believed(deps, revocation.at), deps.expiry.past, forgeable)
 }
 
 /** Tools whose side knows no credentials one by one: a key that somebody else holds signs any it likes. */
@@ -145,7 +148,8 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
 
 function howConfirmed(deps: Deps, revocation: Revocation & { seq: number }, of: Confirmation): string | null {
   if (of.verifiedBy === 'asks') return 'every check asks the broker'
-  if (deps.expiry.passed(revocation.id, believed(deps, revocation.at), of.deadAt, deps.clock.now()))
+  // Both clocks: one that was set forward confirms nothing, and one that was set back does not either.
+  if (deps.clock.now() >= of.deadAt && deps.expiry.passed(revocation.id, of.livesMs ?? LONGEST_LIFE_MS))
     return revocation.act === 'key compromised'
       ? 'expired everywhere, and every cache of the keys is renewed'
       : 'expired everywhere, leeway included'
@@ -153,6 +157,9 @@ function howConfirmed(deps: Deps, revocation: Revocation & { seq: number }, of: 
   const { all, guards } = deps.guards.acknowledged(of.tool, revocation.seq)
   return all ? acknowledgedBy(guards) : null
 }
+
+/** Of confirmations that were written before they said it. */
+const LONGEST_LIFE_MS = (LIFETIME.tokenMax + LEEWAY_SECONDS_MAX) * 1000
 
 /** A commit may be stamped with the highest time seen, above a clock that went back: by that nothing has expired (S15). */
 const believed = (deps: Deps, at: Instant): Instant => Math.min(at, deps.clock.now())

@@ -198,12 +198,20 @@ export interface Guards {
   acknowledged(tool: string, seq: Seq): { readonly all: boolean; readonly guards: number }
 }
 
-/** Whether something has surely expired by a clock that never steps (S15). */
+/** What has surely expired, by a clock that never steps (S15). */
 export interface ExpiryWatch {
-  /** Called when an act is first seen by this process. */
+  /** Called when an act is first seen by this process: time is counted from here. */
   saw(revocation: string): void
-  /** Has as much monotonic time passed since then as the longest-lived token had left, and is the clock past it too? */
-  passed(revocation: string, at: Instant, deadAt: Instant, now: Instant): boolean
+  /** Its confirmations are made now: time is counted from here instead. */
+  counts(revocation: string): void
+  /** The latest instant that is surely past for what was issued at `issuedAt`, however the wall clock is set. */
+  past(issuedAt: Instant): Instant
+  /** The same for anything that may still be accepted somewhere: what expired before it, leeway included, is dead. */
+  pastForAll(): Instant
+  /** Has as much monotonic time passed since it is counted? */
+  passed(revocation: string, livesMs: number): boolean
+  /** The highest time seen was lowered to this: what is surely past begins anew. */
+  restart(mark: Instant): void
 }
 
 /** Told after the commit; losing a notice loses nothing that is owed. */

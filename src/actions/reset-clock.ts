@@ -68,5 +68,6 @@ export async function resetClock(deps: Deps, context: Context): Promise<Result<C
   if (!done.ok) return done
   deps.notifier.notify({ type: 'agent.cut' })
   const { value } = done.value
+  deps.expiry.restart(value.mark)
   return ok({ ...value, revocation: await finishRevocation(deps, value.revocation) })
 }

@@ -60,7 +60,7 @@ export async function takeNarrowed(
     })
     // A live credential may end sooner now, which only the follow-up finds: its receipt must survive a crash before that.
     const isIdle = !held.more && sessions.length + requests.length + grants.length === 0
-    if (isIdle && !(await anyCredential(deps, look.now, reach.takes))) {
+    if (isIdle && !(await anyCredential(deps, deps.expiry.pastForAll(), reach.takes))) {
       quiet.push(receipt)
       continue
     }

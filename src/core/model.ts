@@ -264,6 +264,8 @@ export type Confirmation = {
   readonly credentials: number
   /** The last instant at which one of them could still be accepted by a verifier that asks nobody: exp + leeway. */
   readonly deadAt: Instant
+  /** How long one of them could live on from when this was written, counted in milliseconds that pass, not by a wall clock. */
+  readonly livesMs?: number
   /** After this it is outstanding. */
   readonly deadline: Instant
   readonly confirmedAt: Instant | null

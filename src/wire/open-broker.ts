@@ -38,6 +38,8 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
   } catch (thrown) {
     return err(thrown instanceof Error ? thrown.message : String(thrown))
   }
+  // Before anything is written by the clock of this start.
+  const expiry = createExpiryWatch(systemClock, store.highestTime())
   const kek = loadKek(config.kek, {
     dataPath: folder.value.path,
     loopback: config.loopback,
@@ -76,7 +78,7 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
     clock: systemClock,
     ids,
     guards: connections.guards({ store, clock: systemClock }),
-    expiry: createExpiryWatch(systemClock),
+    expiry,
     notifier: connections.notifier,
     log,
     settings,

@@ -3,6 +3,8 @@ import { allConfirmed, confirmationsOf } from '../../src/actions/confirmations.t
 import type { Credential } from '../../src/core/model.ts'
 
 const AT = 1_000_000
+/** By a clock that was never set. */
+const right = () => AT
 const credential = (id: string, tool: string, expiresAt: number): Credential => ({
   id,
   agent: 'bot',
@@ -25,12 +27,13 @@ const verifying = (verifiedBy: 'asks' | 'guard' | 'alone', leewaySeconds = 60) =
 const two = [credential('a', 'tickets', AT + 10_000), credential('b', 'tickets', AT + 20_000)]
 
 test('a tool that asks at each call is confirmed with the act itself (S15)', () => {
-  expect(confirmationsOf(two, verifying('asks'), AT)).toEqual([
+  expect(confirmationsOf(two, verifying('asks'), AT, right)).toEqual([
     {
       tool: 'tickets',
       verifiedBy: 'asks',
       credentials: 2,
       deadAt: AT + 80_000,
+      livesMs: 80_000,
       deadline: AT + 5_000,
       confirmedAt: AT,
       how: 'every check asks the broker',
@@ -39,20 +42,26 @@ test('a tool that asks at each call is confirmed with the act itself (S15)', () 
 })
 
 test('a guard has 15 seconds, a tool that verifies alone until the last expiry, its leeway and 5 seconds more (S15)', () => {
-  expect(confirmationsOf(two, verifying('guard'), AT)[0]).toMatchObject({ confirmedAt: null, deadline: AT + 15_000 })
-  const [alone] = confirmationsOf(two, verifying('alone'), AT)
+  expect(confirmationsOf(two, verifying('guard'), AT, right)[0]).toMatchObject({
+    confirmedAt: null,
+    deadline: AT + 15_000,
+  })
+  const [alone] = confirmationsOf(two, verifying('alone'), AT, right)
   expect(alone).toMatchObject({ confirmedAt: null, deadAt: AT + 80_000, deadline: AT + 85_000 })
   expect(allConfirmed([alone!])).toBe(false)
 })
 
 test('a credential that expired within the leeway may still be accepted somewhere, so it counts (S15)', () => {
   const expired = [credential('a', 'tickets', AT - 30_000)]
-  expect(confirmationsOf(expired, verifying('alone'), AT)[0]).toMatchObject({ credentials: 1, deadAt: AT + 30_000 })
-  expect(confirmationsOf(expired, verifying('alone', 30), AT)).toEqual([])
+  expect(confirmationsOf(expired, verifying('alone'), AT, right)[0]).toMatchObject({
+    credentials: 1,
+    deadAt: AT + 30_000,
+  })
+  expect(confirmationsOf(expired, verifying('alone', 30), AT, right)).toEqual([])
 })
 
 test('of a tool that nothing is known of, the slowest is assumed (S15)', () => {
-  expect(confirmationsOf([credential('a', 'gone', AT + 1)], new Map(), AT)[0]).toMatchObject({
+  expect(confirmationsOf([credential('a', 'gone', AT + 1)], new Map(), AT, right)[0]).toMatchObject({
     verifiedBy: 'alone',
     deadAt: AT + 60_001,
   })

@@ -84,7 +84,7 @@ export async function serveMcp(rates: Rates = {}) {
     clock,
     ids,
     guards: { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) },
-    expiry: createExpiryWatch(clock),
+    expiry: createExpiryWatch(clock, store.highestTime()),
     notifier: { notify: () => {} },
     log: silentLog,
     settings,

@@ -95,7 +95,7 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
         lease: (...asked) => guards.lease(...asked),
         acknowledged: (...asked) => guards.acknowledged(...asked),
       },
-      expiry: createExpiryWatch(clock),
+      expiry: createExpiryWatch(clock, store.highestTime()),
       notifier: { notify: () => {} },
       log,
       settings: {

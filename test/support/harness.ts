@@ -78,7 +78,7 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
     clock,
     ids,
     guards: { lease: () => ({ leaseSeconds: 10 }), acknowledged: () => ({ all: true, guards: 0 }) },
-    expiry: createExpiryWatch(clock),
+    expiry: createExpiryWatch(clock, store.highestTime()),
     notifier: { notify: (event) => void told.push(event) },
     log: silentLog,
     settings,
@@ -120,7 +120,7 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
       await store.close()
       store = await disk.reopen()
       signer = await createSigner({ store, kek, clock, settings, log: silentLog })
-      deps = { ...deps, store, signer, expiry: createExpiryWatch(clock) }
+      deps = { ...deps, store, signer, expiry: createExpiryWatch(clock, store.highestTime()) }
       return deps
     },
     async close() {

@@ -7,14 +7,24 @@ import type { Clock, Context, Ids, Log, Store } from '../../src/actions/ports.ts
 import { systemIds } from '../../src/adapters/system/ids.ts'
 import { testStore } from './test-store.ts'
 
-export type MovableClock = Clock & { advance(seconds: number): void }
+export type MovableClock = Clock & {
+  /** Time passes. Negative: the wall clock is set back, and no time passes. */
+  advance(seconds: number): void
+  /** Somebody sets the wall clock; the monotonic one does not notice. */
+  set(seconds: number): void
+}
 
 export function movableClock(start = Date.UTC(2026, 0, 15, 9)): MovableClock {
   let at = start
+  let passed = 0
   return {
     now: () => at,
-    monotonic: () => at,
+    monotonic: () => passed,
     advance(seconds) {
+      at += seconds * 1000
+      passed += Math.max(0, seconds) * 1000
+    },
+    set(seconds) {
       at += seconds * 1000
     },
   }

@@ -38,7 +38,7 @@ export type DenialFeed = {
 export const concerns = (denial: Denial, tool: string): boolean => denial.tool === null || denial.tool === tool
 
 export function createDenialFeed(
-  deps: Pick<Deps, 'store' | 'signer' | 'clock' | 'log'>,
+  deps: Pick<Deps, 'store' | 'signer' | 'clock' | 'expiry' | 'log'>,
   onChange: (change: Change) => void,
 ): DenialFeed {
   const stop = new AbortController()

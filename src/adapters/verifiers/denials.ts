@@ -25,6 +25,8 @@ export type Denial = {
 type Reads = {
   readonly store: Pick<Deps['store'], 'list'>
   readonly signer: Pick<Deps['signer'], 'jwks'>
+  /** What is over is not told; by a clock that is ahead of the guards' nothing is over. */
+  readonly expiry: Pick<Deps['expiry'], 'pastForAll'>
 }
 
 const LEEWAY_MS = (LEEWAY_SECONDS_MAX + CLOCK_SKEW_SECONDS) * 1000
@@ -35,7 +37,7 @@ const LONGEST_MS = LIFETIME.tokenMax * 1000 + LEEWAY_MS
 export async function denialsOf(reads: Reads, change: Change, now: Instant): Promise<readonly Denial[]> {
   const denials: Denial[] = []
   for (const put of change.put) denials.push(...(await denialsOfRow(reads, put, now)))
-  return denials.filter(({ until }) => until > now)
+  return stillOwed(reads, denials)
 }
 
 /**
@@ -43,7 +45,7 @@ export async function denialsOf(reads: Reads, change: Change, now: Instant): Pro
  * marked yet is not among it: its rows follow, and their denials with them.
  */
 export async function allDenials(reads: Reads, now: Instant): Promise<readonly Denial[]> {
-  const alive = { expiresAfter: now - LEEWAY_MS }
+  const alive = { expiresAfter: reads.expiry.pastForAll() - LEEWAY_MS }
   const queries: readonly ListQuery<Kind>[] = [
     { kind: 'session', where: { state: 'revoked', ...alive }, limit: PAGE.max },
     { kind: 'grant', where: { state: 'revoked', ...alive }, limit: PAGE.max },
@@ -54,9 +56,13 @@ export async function allDenials(reads: Reads, now: Instant): Promise<readonly D
   const denials: Denial[] = []
   for (const query of queries)
     for await (const row of pages(reads, query))
-      for (const denial of await denialsOfRow(reads, { kind: query.kind, row } as Row, now))
-        if (denial.until > now) denials.push(denial)
+      denials.push(...stillOwed(reads, await denialsOfRow(reads, { kind: query.kind, row } as Row, now)))
   return denials
+}
+
+function stillOwed({ expiry }: Reads, denials: readonly Denial[]): readonly Denial[] {
+  const past = expiry.pastForAll()
+  return denials.filter(({ until }) => until > past)
 }
 
 async function* pages<K extends Kind>({ store }: Reads, query: ListQuery<K>): AsyncGenerator<Rows[K]> {
@@ -87,7 +93,7 @@ async function denialsOfRow(reads: Reads, { kind, row }: Row, now: Instant): Pro
     case 'installation':
       return ofEpoch(row, (since) => everyKey(reads, since, null))
     case 'person':
-      return row.epochAt === 0 ? [] : ofApprover(reads, row.id, sinceOf(row.epochAt), now)
+      return row.epochAt === 0 ? [] : ofApprover(reads, row.id, sinceOf(row.epochAt))
     case 'key': {
       const until = (row.retiresAt ?? now) + LONGEST_MS
       return row.use === 'tokens' && row.state === 'retired' ? [{ deny: { kid: row.id }, until, tool: null }] : []
@@ -118,9 +124,13 @@ const ofGrant = (grant: Grant, now: Instant): Denial => ({
 const everyKey = ({ signer }: Reads, since: Since, tool: string | null): readonly Denial[] =>
   signer.jwks().keys.flatMap(({ kid }) => (kid === undefined ? [] : [{ deny: { kid }, ...since, tool }]))
 
-async function ofApprover(reads: Reads, owner: string, since: Since, now: Instant): Promise<readonly Denial[]> {
+async function ofApprover(reads: Reads, owner: string, since: Since): Promise<readonly Denial[]> {
   const denials: Denial[] = []
-  const query = { kind: 'grant', where: { owner, expiresAfter: now - LEEWAY_MS }, limit: PAGE.max } as const
+  const query = {
+    kind: 'grant',
+    where: { owner, expiresAfter: reads.expiry.pastForAll() - LEEWAY_MS },
+    limit: PAGE.max,
+  } as const
   for await (const { id, tool } of pages(reads, query)) denials.push({ deny: { grant_id: id }, ...since, tool })
   return denials
 }
