@@ -131,6 +131,8 @@ export interface Store {
   fresh(): boolean
   /** Looks again where what is known is too old, for a second at most; `fresh` tells what came of it. */
   refresh(): Promise<void>
+  /** False while there is no room on the disk for anything but narrowings (S17), be it that no write has found out yet. */
+  hasRoom(): Promise<boolean>
   /** The highest time any commit carried (S18). */
   highestTime(): Instant
   close(): Promise<void>

@@ -2,7 +2,6 @@
 // Each list is cut at its first hundred and says how many there are.
 
 import { isLocked, reviewEnd } from '../core/judge.ts'
-import { CLOCK_STEP_MS } from '../core/limits.ts'
 import type { Kind, Rows } from '../core/model.ts'
 import type { Problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
@@ -11,6 +10,7 @@ import { authorize } from './authorize.ts'
 import { readerOf } from './list-rows.ts'
 import { stands } from './lock.ts'
 import type { Caller, Deps, Where } from './ports.ts'
+import { isClockBehind } from './readiness.ts'
 import { presentRevocation } from './revoke.ts'
 import { expiringVerifiers } from './revoke-bearer.ts'
 
@@ -43,7 +43,7 @@ export async function readLoad(deps: Pick<Deps, 'store' | 'clock'>): Promise<Loa
 
 async function statusNow(deps: Deps) {
   const now = deps.clock.now()
-  const [installation, tree, open, requests, widenings, locks, agents, keys, verifiers] = await Promise.all([
+  const [installation, tree, open, requests, widenings, locks, agents, keys, verifiers, room] = await Promise.all([
     deps.store.read(['installation/self']).then((snapshot) => snapshot.get('installation', 'self')),
     deps.store.tree(),
     all(deps, 'revocation', { state: 'open' }),
@@ -53,6 +53,7 @@ async function statusNow(deps: Deps) {
     all(deps, 'slice', {}),
     all(deps, 'key', {}),
     expiringVerifiers(deps),
+    deps.store.hasRoom(),
   ])
   const receipts = open.map((row) => presentRevocation(row, now))
   const outstanding = receipts.filter((receipt) => receipt.status === 'outstanding')
@@ -66,7 +67,8 @@ async function statusNow(deps: Deps) {
   return {
     initialized: installation?.initializedAt != null,
     fresh: deps.store.fresh(),
-    clock: clockOf(deps, now),
+    room,
+    clock: { now: rfc3339(now), highest: rfc3339(deps.store.highestTime()), behind: isClockBehind(deps) },
     locked: isLocked(installation, now),
     revision: installation?.revision ?? null,
     scopesMode: deps.settings.scopesMode,
@@ -89,12 +91,6 @@ async function statusNow(deps: Deps) {
       expiresAt: rfc3339(expiresAt),
     })),
   }
-}
-
-/** Behind the highest time seen nothing is issued; only `clock reset` lowers that (S18). */
-function clockOf({ store }: Pick<Deps, 'store'>, now: number) {
-  const highest = store.highestTime()
-  return { now: rfc3339(now), highest: rfc3339(highest), behind: now < highest - CLOCK_STEP_MS }
 }
 
 async function all<K extends Kind>(deps: Pick<Deps, 'store'>, kind: K, where: Where): Promise<Rows[K][]> {

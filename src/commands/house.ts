@@ -11,8 +11,8 @@ export function addStatus(program: Command, cli: Cli): void {
     const status = objectOf(await cli.remote().call({ path: '/v1/status', act: 'status.read' }))
     const outstanding = objectOf(status.outstanding)
     cli.terminal.answer(status, () => statusLines(cli, status))
-    if (numberOf(outstanding.count) > 0 || status.fresh === false || objectOf(status.clock).behind === true)
-      cli.exitWith(2)
+    const isReady = status.fresh !== false && status.room !== false && objectOf(status.clock).behind !== true
+    if (numberOf(outstanding.count) > 0 || !isReady) cli.exitWith(2)
   })
 }
 
@@ -43,6 +43,12 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
       `stale        ${status.fresh === false ? 'yes: nothing is decided until the store answers again' : 'no'}`,
       status.fresh === false,
     ),
+    ...(status.room === false
+      ? [
+          terminal.paint('red', 'disk         full: nothing is issued; locks and revocations are still written'),
+          '  make room on the disk of the data folder; it goes on by itself',
+        ]
+      : []),
     ...(objectOf(status.clock).behind === true
       ? [
           terminal.paint(

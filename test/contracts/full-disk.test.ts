@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Member, type Store, StoreUnavailable } from '../../src/actions/ports.ts'
 import { recordOf, transact } from '../../src/actions/transact.ts'
 import { openIntents } from '../../src/adapters/store/intents.ts'
+import { openReserve } from '../../src/adapters/store/sqlite/reserve.ts'
 import { openSqliteStore, type SqliteStoreOptions } from '../../src/adapters/store/sqlite/sqlite-store.ts'
 import { systemIds } from '../../src/adapters/system/ids.ts'
 import type { Row } from '../../src/core/model.ts'
@@ -82,6 +83,30 @@ test('on a full disk what takes away is written, minting is refused at once, and
       { timeout: 5_000 },
     )
     .toBe(true)
+})
+
+test('says that there is no room while only taking away is written, and that there is once it can be minted (P10)', async () => {
+  expect(await store.hasRoom()).toBe(true)
+  disk.fill()
+  await expect(store.commit(member({ put: [big('ses_mint')] }))).rejects.toThrow(StoreUnavailable)
+  expect([await store.hasRoom(), store.fresh()]).toEqual([false, true])
+  disk.free()
+  await expect.poll(() => store.hasRoom(), { timeout: 10_000 }).toBe(true)
+  await committed(store, { put: [tool('a')] })
+})
+
+test('a reserve that is held is no room: the disk is full until there is some beside it (P10)', async () => {
+  // A disk that is only called full, where none can be mounted, has room for whoever measures it.
+  const isSo = disk.thread !== undefined
+  const reserve = await openReserve(`${disk.path}.other`, 1_024 * KIB)
+  const measured = async () => [reserve.isHeld(), await reserve.restore(), await reserve.hasRoom()]
+  expect(await measured()).toEqual([true, true, true])
+  disk.fill()
+  expect(await measured()).toEqual([true, isSo, isSo])
+  // Nobody has tried to write yet.
+  expect(await store.hasRoom()).toBe(isSo)
+  disk.free()
+  expect(await measured()).toEqual([true, true, true])
 })
 
 test('a mint and a narrowing in one group on a full disk: the one is refused, the other written (S17)', async () => {

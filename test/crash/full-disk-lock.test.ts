@@ -76,3 +76,32 @@ test('a lock set on a full disk is honoured by the start that follows a kill -9 
   expect(await standing()).toBe(1)
   await stage.ledger.audit()
 })
+
+const probe = async (path: string) => {
+  const response = await fetch(`${stage.broker.issuer}${path}`)
+  return [response.status, await response.text()]
+}
+
+test('it is alive and not ready while the disk is full, says why, and is ready by itself once there is room (P10)', async () => {
+  const FULL = [503, 'not ok: the disk is full\n']
+  expect(await probe('/healthz')).toEqual([200, 'ok\n'])
+  expect(await probe('/readyz')).toEqual(FULL)
+  const said = await stage.broker.hallpass('status').catch((thrown: unknown) => thrown)
+  expect(said).toMatchObject({ code: 2, stdout: expect.stringMatching(/disk +full: nothing is issued/) })
+  await lock()
+  expect((await probe('/readyz'))[0]).toBe(503)
+  expect(await probe('/healthz')).toEqual([200, 'ok\n'])
+  disk?.makeRoom()
+  await expect.poll(() => probe('/readyz'), SOON).toEqual([200, 'ok\n'])
+})
+
+test('started again while the disk is full it is alive and not ready, and the lock works (P10, S17)', async () => {
+  await stage.broker.kill()
+  disk?.fill()
+  await start()
+  expect([await probe('/healthz'), await probe('/readyz')]).toEqual([
+    [200, 'ok\n'],
+    [503, 'not ok: the disk is full\n'],
+  ])
+  await lock()
+})

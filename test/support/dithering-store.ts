@@ -31,6 +31,7 @@ export const ditheringStore = (store: Store): Store => ({
   node: (level, index) => store.node(level, index),
   fresh: () => store.fresh(),
   refresh: () => store.refresh(),
+  hasRoom: () => store.hasRoom(),
   highestTime: () => store.highestTime(),
   close: () => store.close(),
 })

@@ -66,7 +66,7 @@ export async function initialiseBroker(
       broker = await startInBackground(command, args, {
         cwd: folder,
         env: { ...env, ...more },
-        ready: async () => (await fetch(`${issuer}/readyz`)).ok,
+        ready: async () => (await fetch(`${issuer}/healthz`)).ok,
       })
       return broker
     },

@@ -91,6 +91,7 @@ export const status = z
     version: z.string(),
     initialized: z.boolean(),
     fresh: z.boolean(),
+    room: z.boolean().openapi({ description: 'False while the disk is full: only what takes away is written.' }),
     clock: z.strictObject({ now: time, highest: time, behind: z.boolean() }),
     locked: z.boolean(),
     revision: z.string().nullable(),

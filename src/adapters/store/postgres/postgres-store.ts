@@ -194,6 +194,8 @@ async function createStore(
       }),
     fresh: loop.fresh,
     refresh: follower.wake,
+    // The server's disk is the server's: a write that it refuses ends freshness.
+    hasRoom: async () => true,
     highestTime: () => memory.time,
     close() {
       closing ??= loop.close().then(async () => {

@@ -37,7 +37,7 @@ type Flight = Waiting & {
 
 type Failure = GroupResult & { ok: false }
 
-export type CommitLoop = Pick<Store, 'commit' | 'insist' | 'fresh' | 'highestTime'> & {
+export type CommitLoop = Pick<Store, 'commit' | 'insist' | 'fresh' | 'hasRoom' | 'highestTime'> & {
   readonly inDoubt: Pick<InDoubt, 'wait'>
   /** Resolves where it is known whether this was committed; rejects with StoreUnavailable where it is not. */
   fateKnown(commitId: string): Promise<void>
@@ -255,6 +255,7 @@ export function createCommitLoop(parts: {
       return (await intents.keep(member)) ? 'kept' : 'in memory'
     },
     fresh: () => isFresh && broken === null && closing === null,
+    hasRoom: async () => !isLow && (await reserve.hasRoom()),
     highestTime: () => time,
     inDoubt,
     async fateKnown(commitId) {

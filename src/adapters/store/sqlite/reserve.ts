@@ -11,19 +11,33 @@ export type Reserve = {
   isHeld(): boolean
   /** Gives the room up; false where there is none left to give. */
   release(): boolean
-  /** Takes the room again; false while there is too little of it. */
+  /** Takes the room again; false while there is too little of it, be it that it was never given up. */
   restore(): Promise<boolean>
+  /** Is there any room beside it? */
+  hasRoom(): Promise<boolean>
 }
+
+/** With less than this the next commits are about to fail. */
+const LEAST_BYTES = 1_048_576
 
 export async function openReserve(path: string, bytes: number, log?: Log): Promise<Reserve> {
   let isHeld = statSync(path, { throwIfNoEntry: false })?.size === bytes
 
   let restoring: Promise<boolean> | null = null
 
-  async function take(): Promise<boolean> {
+  async function free(): Promise<number> {
     try {
       const { bavail, bsize } = await statfs(dirname(path))
-      if (bavail * bsize < 2 * bytes) return false
+      return bavail * bsize
+    } catch (thrown) {
+      log?.warn({ error: String(thrown) }, 'the room on the disk cannot be measured, so it counts as none')
+      return 0
+    }
+  }
+
+  async function take(): Promise<boolean> {
+    try {
+      if ((await free()) < 2 * bytes) return false
       await preallocate(path, bytes)
       isHeld = true
     } catch (thrown) {
@@ -33,8 +47,8 @@ export async function openReserve(path: string, bytes: number, log?: Log): Promi
     return isHeld
   }
 
-  function restore(): Promise<boolean> {
-    if (isHeld) return Promise.resolve(true)
+  async function restore(): Promise<boolean> {
+    if (isHeld) return (await free()) >= bytes
     restoring ??= take().finally(() => {
       restoring = null
     })
@@ -56,5 +70,6 @@ export async function openReserve(path: string, bytes: number, log?: Log): Promi
       return true
     },
     restore,
+    hasRoom: async () => (await free()) >= Math.min(LEAST_BYTES, bytes),
   }
 }

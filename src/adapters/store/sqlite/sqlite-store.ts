@@ -164,6 +164,7 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
     fresh: loop.fresh,
     // Nobody else writes, so that memory does not age.
     refresh: async () => {},
+    hasRoom: loop.hasRoom,
     highestTime: loop.highestTime,
     close() {
       closing ??= loop.close().then(() => {
