@@ -4,7 +4,9 @@ import { DENY_KINDS, type Denial } from './deny-set.ts'
 import type { ServerSentEvent } from './event-stream.ts'
 import { FeedFault } from './feed-fault.ts'
 
-export type FeedEvent =
+/** `n`: its number on this connection, from 1; undefined where the broker numbers none. */
+export type FeedEvent = { readonly n: number | undefined } & FeedSaying
+type FeedSaying =
   | { readonly type: 'denial'; readonly seq: number; readonly denial: Denial; readonly more: boolean }
   | { readonly type: 'position'; readonly seq: number; readonly synced: boolean }
   | { readonly type: 'reset'; readonly seq: number }
@@ -48,6 +50,9 @@ export const parseFeedEvent = ({ event, data }: ServerSentEvent): FeedEvent => {
   if (!isRecord(body)) throw new FeedFault('feed event is not an object')
   const { seq } = body
   if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 0) throw new FeedFault('`seq` is not a position')
+  const { n } = body
+  if (n !== undefined && (typeof n !== 'number' || !Number.isSafeInteger(n) || n < 1))
+    throw new FeedFault('`n` is not a number of an event')
   for (const flag of ['reset', 'synced', 'more'] as const) {
     if (body[flag] !== undefined && typeof body[flag] !== 'boolean') throw new FeedFault(`\`${flag}\` is not a boolean`)
   }
@@ -55,7 +60,7 @@ export const parseFeedEvent = ({ event, data }: ServerSentEvent): FeedEvent => {
   const synced = body.synced === true
   const denies = body.deny !== undefined
   if (Number(reset) + Number(synced) + Number(denies) > 1) throw new FeedFault('feed event says two things at once')
-  if (reset) return { type: 'reset', seq }
-  if (denies) return { type: 'denial', seq, denial: readDenial(body), more: body.more === true }
-  return { type: 'position', seq, synced }
+  if (reset) return { n, type: 'reset', seq }
+  if (denies) return { n, type: 'denial', seq, denial: readDenial(body), more: body.more === true }
+  return { n, type: 'position', seq, synced }
 }

@@ -27,6 +27,11 @@
 //       as a position here, `more` neither), and then `synced`.
 //   {"seq":n,"synced":true}       the guard's position is now n.
 //
+//   Every event also carries `n`, its number on this connection: 1, 2, 3, without a gap, whatever it is. A position alone does
+//   not tell whether something between was lost (positions skip what does not concern the tool), `n` does: after a gap, a
+//   repetition, or an event without one where there was one before, the guard's view starts anew. A broker of a time before
+//   `n` numbers none of its events, and is followed all the same.
+//
 //   On connect the broker must send either the deltas after SEQ in order, or `reset` and the full set; then `synced` with its
 //   current seq (within 15 s, or the guard connects anew); from there deltas and heartbeats as they happen. Denials are sent the moment their commit is durable.
 //   Outside a reset, seq never falls below what was sent; the guard treats that, and anything it cannot read (unknown `deny`
@@ -50,6 +55,7 @@
 import type { Fetch } from './bounded-fetch.ts'
 import { readEvents } from './event-stream.ts'
 import { type FeedEvent, parseFeedEvent } from './feed-event.ts'
+import { FeedFault } from './feed-fault.ts'
 
 const MAX_EVENT_CHARS = 16 * 1024
 
@@ -93,9 +99,15 @@ export const followFeed = async (
     const type = response.headers.get('content-type') ?? ''
     if (!/^text\/event-stream\s*(;|$)/i.test(type)) throw new Error('feed is not an event stream')
     allowSilence(connection.stallMs)
-    for await (const event of readEvents(response.body, MAX_EVENT_CHARS)) {
+    let read = 0
+    let isNumbered = false
+    for await (const received of readEvents(response.body, MAX_EVENT_CHARS)) {
       allowSilence(connection.stallMs)
-      await apply(parseFeedEvent(event))
+      const event = parseFeedEvent(received)
+      read += 1
+      if (read === 1) isNumbered = event.n !== undefined
+      if (event.n !== (isNumbered ? read : undefined)) throw new FeedFault('feed lost an event')
+      await apply(event)
     }
     throw new Error('feed ended')
   } finally {

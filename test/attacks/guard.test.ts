@@ -2,7 +2,7 @@
 // before (P5, S15). The whole broker and the guard of the package, with an attacker on the wire between them.
 
 import { readFileSync } from 'node:fs'
-import { importPKCS8, SignJWT } from 'jose'
+import { decodeJwt, importPKCS8, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
@@ -116,6 +116,7 @@ function guardBehind(wire: Wire): Guard {
 test('with guards cut off, delayed and frozen, "revoked" is said when none accepts any more, and not before (P5, S15)', async () => {
   let isHostile = false
   let beat = '0'
+  let told = 0
   const wires: Readonly<Record<string, Wire>> = {
     honest: {},
     'its feed silently cut': { feed: (piece, pass) => (isHostile ? undefined : pass(piece)) },
@@ -124,12 +125,10 @@ test('with guards cut off, delayed and frozen, "revoked" is said when none accep
     },
     'an old beat of its feed played again and again, its leases renewed without an acknowledgement': {
       feed: (piece, pass) => {
-        if (isHostile) return pass(new TextEncoder().encode(`data: {"seq":${beat}}\n\n`))
-        beat =
-          new TextDecoder()
-            .decode(piece)
-            .match(/(?<="seq":)\d+/g)
-            ?.at(-1) ?? beat
+        if (isHostile) return pass(new TextEncoder().encode(`data: {"n":${++told},"seq":${beat}}\n\n`))
+        const text = new TextDecoder().decode(piece)
+        beat = text.match(/(?<="seq":)\d+/g)?.at(-1) ?? beat
+        told = Number(text.match(/(?<="n":)\d+/g)?.at(-1) ?? told)
         pass(piece)
       },
     },
@@ -251,4 +250,50 @@ test.each([
     }
   },
   40_000,
+)
+
+test.each([
+  ['grants', '"grant_id"'],
+  // The one event there is of it.
+  ['credentials', '"jti"'],
+])(
+  'a proxy that cuts one event of %s out of the feed: the guard sees the gap, starts over, and accepts nothing that was taken past its lease (S15, P10)',
+  async (kind, member) => {
+    let isHostile = false
+    const cut: string[] = []
+    let connections = 0
+    const guard = guardBehind({
+      // One whole event, the first that is worth it; all that came before and comes after is passed on as it is.
+      feed: (piece, pass) => {
+        const events = new TextDecoder().decode(piece).split(/(?<=\n\n)/)
+        if (events.some((event) => event.includes('"reset"'))) connections++
+        const doomed = isHostile && cut.length === 0 ? events.find((event) => event.includes(member)) : undefined
+        if (doomed !== undefined) cut.push(doomed)
+        const rest = events.filter((event) => event !== doomed).join('')
+        if (rest !== '') pass(new TextEncoder().encode(rest))
+      },
+    })
+    try {
+      expect(await guard.ready()).toBe(true)
+      const { token, grant } = await credential()
+      const accepts = async () => (await guard.verify(`Bearer ${token}`, { scopes: [] })).ok
+      expect(await accepts()).toBe(true)
+      isHostile = true
+      const id = kind === 'grants' ? grant : String(decodeJwt(token).jti)
+      const taken = await api(`/${kind}/${id}/revoke`, broker.adminToken, { reason: 'found' })
+      const receipt = String(taken.json.id ?? (taken.json.receipt as { id?: string } | undefined)?.id)
+      await expect.poll(() => cut.length, { timeout: 10_000 }).toBe(1)
+      const isRevoked = async () => (await api(`/receipts/${receipt}`, broker.adminToken)).json.status === 'revoked'
+      await expect.poll(isRevoked, { timeout: 25_000 }).toBe(true)
+      for (let more = 0; more < 20; more++) expect(await accepts()).toBe(false)
+      expect(guard.status().lastFault).toMatch(/lost an event/)
+      expect(connections).toBe(2)
+      await expect.poll(() => guard.ready(100), { timeout: 11_000 }).toBe(true)
+      expect((await guard.verify(`Bearer ${(await credential()).token}`, { scopes: [] })).ok).toBe(true)
+      expect(await accepts()).toBe(false)
+    } finally {
+      await guard.close()
+    }
+  },
+  60_000,
 )

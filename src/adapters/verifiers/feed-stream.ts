@@ -34,6 +34,14 @@ export function openFeedStream(
   let askedAt = performance.now()
   let sent = options.after
   let sentAt = performance.now()
+  let told = 0
+  /** Numbered as they leave, so that whoever reads them sees that one is missing. */
+  const line = (body: object): string => `data: ${JSON.stringify({ n: ++told, ...body })}\n\n`
+  /** A commit's denials: all but the last say that more of it follows. */
+  const ofCommit = ({ seq, denials }: { readonly seq: Seq; readonly denials: readonly Denial[] }): string =>
+    denials
+      .map((denial, i) => line({ seq, ...shown(denial), ...(i < denials.length - 1 ? { more: true } : {}) }))
+      .join('')
   const pieces = produce()
 
   async function* produce(): AsyncGenerator<string> {
@@ -41,7 +49,7 @@ export function openFeedStream(
     if (deltas === null) yield* fullPicture()
     else {
       sent = feed.position()
-      yield deltas.map(lines).join('') + line({ seq: sent, synced: true })
+      yield deltas.map(ofCommit).join('') + line({ seq: sent, synced: true })
     }
     while (isGood()) {
       const entries = feed.since(sent, tool)
@@ -55,7 +63,7 @@ export function openFeedStream(
       }
       sent = position
       sentAt = performance.now()
-      yield entries.map(lines).join('') + line({ seq: position })
+      yield entries.map(ofCommit).join('') + line({ seq: position })
     }
   }
 
@@ -72,7 +80,7 @@ export function openFeedStream(
     const missed = feed.since(since, tool)
     if (missed === null) return life.abort()
     sent = feed.position()
-    yield missed.map(lines).join('') + line({ seq: sent, synced: true })
+    yield missed.map(ofCommit).join('') + line({ seq: sent, synced: true })
   }
 
   const isStalled = () => performance.now() - askedAt > STALLED_MS
@@ -117,8 +125,6 @@ export function openFeedStream(
   }
 }
 
-const line = (body: object): string => `data: ${JSON.stringify(body)}\n\n`
-
 const shown = ({ deny, before, until }: Denial) => ({
   deny,
   ...(before === undefined ? {} : { before }),
@@ -126,9 +132,3 @@ const shown = ({ deny, before, until }: Denial) => ({
 })
 
 const rfc3339 = (at: Instant): string => new Date(at).toISOString()
-
-/** A commit's denials: all but the last say that more of it follows. */
-const lines = ({ seq, denials }: { readonly seq: Seq; readonly denials: readonly Denial[] }): string =>
-  denials
-    .map((denial, i) => line({ seq, ...shown(denial), ...(i < denials.length - 1 ? { more: true } : {}) }))
-    .join('')
