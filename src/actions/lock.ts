@@ -117,9 +117,9 @@ export async function setLock(
       revocation: revocation.id,
     }
     const standing = target.row.locks.filter((other) => other.until === null || look.now < other.until)
-    const locked = {
+    const locked: Lockable = {
       ...raised(target.row, look.now, input.revokeGrants),
-      locks: [...standing, { id: lock.id, until: lock.until }],
+      locks: [...standing, { id: lock.id, until: lock.until, by: lock.by.role, since: look.now }],
     }
     return ok({
       value: { lock, revocation },

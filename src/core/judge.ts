@@ -4,6 +4,7 @@
 import { APPROVAL_LEVELS, type ApprovalLevel, DELIVERIES, type Details } from './manifest.ts'
 import type { Agent, Credential, Grant, Installation, Instant, Lockable, Person, Session, Tool } from './model.ts'
 import { type Problem, problem } from './problem.ts'
+import { rfc3339 } from './record.ts'
 import { err, ok, type Result } from './result.ts'
 import { type AccessValue, type AgentValue, detailsCover, type Entitlement, type ToolValue } from './slice.ts'
 
@@ -21,6 +22,15 @@ export type World = {
 export const isLocked = (row: Lockable | null | undefined, now: Instant): boolean =>
   row?.locks.some((lock) => lock.until === null || now < lock.until) ?? false
 
+/** `: by an admin, since 2026-01-15T09:00:00.000Z, until it is lifted`: of the locks that stand, the one that stands longest. */
+function lockWords(row: Lockable, now: Instant): string {
+  const standing = row.locks.filter((lock) => lock.until === null || now < lock.until)
+  const lasting = standing.find((lock) => lock.until === null) ?? standing.at(-1)
+  if (lasting?.by === undefined || lasting.since === undefined) return ''
+  const until = lasting.until === null ? 'it is lifted' : rfc3339(lasting.until)
+  return `: by ${lasting.by === 'operator' ? 'the operator' : `an ${lasting.by}`}, since ${rfc3339(lasting.since)}, until ${until}`
+}
+
 /** `reviewBy` is a UTC day; access ends after it. Null: never. */
 export const reviewEnd = (reviewBy: string | null): Instant =>
   reviewBy === null ? Number.POSITIVE_INFINITY : Date.parse(`${reviewBy}T00:00:00Z`) + 86_400_000
@@ -31,8 +41,8 @@ export function judgeInstallation({ installation, now }: Pick<World, 'installati
       hint: 'Whoever holds its data folder: run `hallpass init --owner EMAIL`.',
     })
   if (isLocked(installation, now))
-    return problem('agent_locked', 'Everything is locked.', {
-      hint: 'Nothing is issued until an admin lifts the lock.',
+    return problem('agent_locked', `Everything is locked, for every agent and tool${lockWords(installation, now)}.`, {
+      hint: 'Wait: nothing is issued to anybody until an admin lifts the lock. Asking again changes nothing.',
       detail: `locked: ${installation.locks.map((lock) => lock.id).join(', ')}`,
     })
   return null
@@ -52,7 +62,7 @@ export function judgeAgent(world: Pick<World, 'installation' | 'agent' | 'identi
       hint: 'Its owner: add it to the manifests and have it accepted.',
     })
   if (isLocked(agent, now))
-    return problem('agent_locked', `${agent.id} is locked.`, {
+    return problem('agent_locked', `${agent.id} is locked${lockWords(agent, now)}.`, {
       hint: 'Wait: an admin has to lift the lock. Asking again changes nothing.',
       detail: `locked: ${agent.locks.map((lock) => lock.id).join(', ')}`,
     })
@@ -70,7 +80,7 @@ export function judgeTool(world: World, name: string): Problem | null {
       nextTool: 'list_access',
     })
   if (isLocked(tool, now))
-    return problem('tool_locked', `${name} is locked.`, {
+    return problem('tool_locked', `${name} is locked${lockWords(tool, now)}.`, {
       hint: 'Wait: an admin has to lift the lock. Asking again changes nothing.',
       detail: `locked: ${tool.locks.map((lock) => lock.id).join(', ')}`,
     })

@@ -18,7 +18,13 @@ export type Epochs = { readonly epoch: number; readonly grantEpoch: number }
  * row that every decision asserts (STORE rule 1); one past its `until` no longer counts.
  */
 export type Lockable = Epochs & {
-  readonly locks: readonly { readonly id: string; readonly until: Instant | null }[]
+  readonly locks: readonly {
+    readonly id: string
+    readonly until: Instant | null
+    /** Who set it and when, for whoever is refused: a role, never a name. Absent from locks of a version before. */
+    readonly by?: 'owner' | 'admin' | 'operator'
+    readonly since?: Instant
+  }[]
   /** When `epoch` last rose; 0 is never. Guards are told to refuse what was issued at or before it. */
   readonly epochAt: Instant
 }

@@ -141,7 +141,9 @@ describe('a lock', () => {
       const { grant, jti } = held[0]!
       const set = unwrap(await lock(kind, name))
       expect(set.revocation).toMatchObject({ act: 'locked', state: 'complete', counts: { credentials: 1 } })
-      expect(await h.credential(session, grant)).toMatchObject({ ok: false, error: { code } })
+      const since = new Date(h.disk.clock.now()).toISOString()
+      const said = `${kind === 'everything' ? 'Everything is locked, for every agent and tool' : `${name} is locked`}: by an admin, since ${since}, until it is lifted.`
+      expect(await h.credential(session, grant)).toMatchObject({ ok: false, error: { code, message: said } })
       expect((await h.row('grant', grant.id))?.state).toBe('active')
       unwrap(await liftLock(h.deps, as.admin, { lock: set.lock.id, reason: null }))
       expect((await h.row('credential', jti))?.state).toBe('revoked')
