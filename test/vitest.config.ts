@@ -14,8 +14,8 @@ export default defineConfig({
       'test/postgres/**',
       '**/node_modules/**',
     ],
-    // Real sockets, processes and disks on a busy machine: CI says again what it says, once; by hand nothing is repeated.
-    retry: process.env.CI === undefined ? 0 : 1,
+    // A condition that is awaited has as long as a busy machine needs: speed is the bench's to measure.
+    expect: { poll: { timeout: 10_000 } },
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },

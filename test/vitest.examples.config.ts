@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
     include: ['test/examples/**/*.test.ts'],
-    // Real sockets, processes and disks on a busy machine: CI says again what it says, once; by hand nothing is repeated.
-    retry: process.env.CI === undefined ? 0 : 1,
+    // A condition that is awaited has as long as a busy machine needs: speed is the bench's to measure.
+    expect: { poll: { timeout: 10_000 } },
     testTimeout: 120_000,
     hookTimeout: 120_000,
     fileParallelism: false,

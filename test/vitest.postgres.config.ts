@@ -28,6 +28,7 @@ const onPostgres = {
   env: { HALLPASS_TEST_STORE: 'postgres' },
   // Real sockets, processes and servers on a busy machine: CI says again what it says, once; by hand nothing is repeated.
   retry: process.env.CI === undefined ? 0 : 1,
+  expect: { poll: { timeout: 10_000 } },
   testTimeout: 120_000,
   hookTimeout: 120_000,
   maxWorkers: 3,

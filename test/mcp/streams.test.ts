@@ -47,10 +47,10 @@ test('a changed toolset is told to its agent alone, and listed at once (P3)', as
     row: { id: 'access/triage-bot/tickets', value: null, digest: 'gone', resumable: null },
   })
   served.mcp.toolsChanged('triage-bot')
-  await vi.waitFor(() => expect(triage.changes()).toBe(1))
+  await vi.waitFor(() => expect(triage.changes()).toBe(1), 10_000)
   expect(await toolEnum(triage.client)).toEqual({ tool: ['metrics'], scopes: ['metrics:read'] })
   served.mcp.toolsChanged('other-bot')
-  await vi.waitFor(() => expect(other.changes()).toBe(1))
+  await vi.waitFor(() => expect(other.changes()).toBe(1), 10_000)
   expect(triage.changes()).toBe(1)
 })
 
@@ -117,7 +117,7 @@ test.each([
       ({ structuredContent }) => structuredContent,
       (thrown: unknown) => thrown,
     )
-  await vi.waitFor(() => expect(changes).toHaveBeenCalled())
+  await vi.waitFor(() => expect(changes).toHaveBeenCalled(), 10_000)
   await served.mcp.cut('triage-bot')
   const outcome = await waiting
   expect(outcome instanceof Error ? outcome.message : JSON.stringify(outcome)).toMatch(/taken away|"pending"/)

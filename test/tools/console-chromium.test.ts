@@ -353,7 +353,7 @@ describe('a page of somebody else, on another port of the same loopback', () => 
     const popup = await opening
     await popup.getByRole('heading', { name: 'Sign in' }).waitFor()
     expect(await inPage(popup, z.boolean(), 'window.opener === null')).toBe(true)
-    await vi.waitUntil(() => inPage(page, z.boolean(), 'window.other.closed'))
+    await vi.waitUntil(() => inPage(page, z.boolean(), 'window.other.closed'), { timeout: 10_000 })
   })
 
   const attacks = {
