@@ -4,10 +4,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { MOVED_CLOCK, openStage, SOON, type Stage } from '../crash/stage.ts'
 import { callApi, exchange, obtainCredential, openSession } from '../tools/people-and-agents.ts'
+
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 
 const DAY_MS = 24 * 3_600_000
 
@@ -118,4 +120,4 @@ test('a clock that ran a day ahead and came back: `clock reset` ends what it gav
     code: 2,
     stderr: expect.stringMatching(/nothing to mend/),
   })
-}, 120_000)
+})
