@@ -97,8 +97,8 @@ export const WEAKNESSES: readonly Weakness[] = [
   {
     without: 'taking an approver’s grants when that was asked for',
     file: 'src/core/judge.ts',
-    find: '  if (grant.approvers.some(isTaken)) return',
-    replace: '  if (grant.approvers.length > 1 && grant.approvers.some(isTaken)) return',
+    find: '(born.approvers[i] ?? 0) < (approvers.get(email)?.grantEpoch ?? 1)',
+    replace: 'i > 0 && (born.approvers[i] ?? 0) < (approvers.get(email)?.grantEpoch ?? 1)',
     attack: [
       'taking-away.test.ts',
       'a lock on an owner with --revoke-grants takes all that rests on them for good, and nothing else (S12)',
