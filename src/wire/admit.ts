@@ -5,8 +5,8 @@ import type { HttpBindings } from '@hono/node-server'
 import type { MiddlewareHandler } from 'hono'
 import type { EdgeVariables } from '../actions/edge.ts'
 import type { Settings } from '../actions/ports.ts'
-import { type Admission, createAdmission } from '../adapters/http/admission.ts'
-import { problemResponse } from '../adapters/http/problem-to-http.ts'
+import { type Admission, createAdmission, type Entering } from '../adapters/http/admission.ts'
+import { problemAnswer, problemResponse } from '../adapters/http/problem-to-http.ts'
 import { httpRefusal } from '../adapters/mcp/http-refusal.ts'
 import { problemToOauth } from '../adapters/oauth/problem-to-oauth.ts'
 import { ADMISSION } from '../core/limits.ts'
@@ -29,6 +29,13 @@ export function classOf(path: string, authorization: string | undefined): CallCl
   return isAgents ? 'agents' : 'people'
 }
 
+/** The same for a check that is answered beside the front door. */
+export type ChecksRoom = {
+  enter(): Entering
+  /** What the front door would have said, to a call that was turned away. */
+  turnedAway(requestId: string): ReturnType<typeof problemAnswer>
+}
+
 /** `refused` hears of each call that was turned away. */
 export function createDoorman(
   settings: Pick<Settings, 'issuer'>,
@@ -37,6 +44,7 @@ export function createDoorman(
 ): {
   readonly admission: Admission<CallClass>
   readonly admit: MiddlewareHandler<DoorEnv>
+  readonly checks: ChecksRoom
 } {
   const { waitMs, placeMs, ...rooms } = ADMISSION
   const admission = createAdmission<CallClass>(rooms, { waitMs, placeMs }, monotonic)
@@ -60,6 +68,13 @@ export function createDoorman(
       leave?.()
       refused(of)
       return answer(c.req.path, c.get('requestId'))
+    },
+    checks: {
+      enter: () => admission.enter('checks'),
+      turnedAway(requestId) {
+        refused('checks')
+        return problemAnswer(overloaded, requestId)
+      },
     },
   }
 }

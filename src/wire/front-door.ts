@@ -5,6 +5,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { EdgeVariables } from '../actions/edge.ts'
 import { type Ids, type Log, StoreUnavailable } from '../actions/ports.ts'
+import type { ChecksRoom } from './admit.ts'
 
 type DoorEnv = { Variables: EdgeVariables; Bindings: HttpBindings }
 export type FrontDoorApp = Hono<DoorEnv>
@@ -18,6 +19,8 @@ export type FrontDoor = {
   readonly operator: boolean
   /** Whether there is room for a call; without it there always is. */
   readonly admit?: MiddlewareHandler<DoorEnv>
+  /** The same beside this door. */
+  readonly checks?: ChecksRoom
 }
 
 export function createFrontDoor(door: FrontDoor, mount: (app: FrontDoorApp) => void): FrontDoorApp {

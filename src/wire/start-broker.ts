@@ -92,6 +92,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     allowedHosts: config.allowedHosts,
     operator: false,
     admit: doorman.admit,
+    checks: doorman.checks,
   }
   const everyone = createFrontDoor(front, (app) => {
     app.route('/', createOauthApp(edge))

@@ -17,12 +17,12 @@ export type Patience = {
 
 export type Occupied = { readonly atOnce: number; readonly waiting: number }
 
+/** What gives a place back, to be called once the call is answered; null where there is none. */
+export type Entering = Promise<(() => void) | null> | (() => void) | null
+
 export type Admission<C extends string> = {
-  /**
-   * Resolves once there is a place: with what gives it back, to be called once the call is answered. Null: too many wait, or it
-   * waited too long.
-   */
-  enter(of: C): Promise<(() => void) | null> | (() => void) | null
+  /** Resolves once there is a place. Null: too many wait, or it waited too long. */
+  enter(of: C): Entering
   /** What each class has in it now. */
   occupied(): Readonly<Record<C, Occupied>>
   /** Turns away whoever waits. */
@@ -95,7 +95,7 @@ function createRoom({ atOnce, waiting: most }: Room, { waitMs, placeMs }: Patien
   }
 
   return {
-    enter(): Promise<(() => void) | null> | (() => void) | null {
+    enter(): Entering {
       const now = monotonic()
       if (queue.length === 0 && places.size < atOnce) return take(now)
       if (queue.length >= most) return null

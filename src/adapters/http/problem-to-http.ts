@@ -84,9 +84,17 @@ function problemDetails(problem: Problem, requestId: string, status = statusOfPr
 }
 
 /** The whole answer; a 401 says how to authenticate (RFC 6750 section 3). */
+export function problemAnswer(problem: Problem, requestId: string, status = statusOfProblem(problem)) {
+  const headers: Record<string, string> = {
+    'Content-Type': 'application/problem+json',
+    'Cache-Control': 'no-store',
+    ...(problem.retryAfterSeconds === undefined ? {} : { 'Retry-After': String(problem.retryAfterSeconds) }),
+    ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="hallpass"' } : {}),
+  }
+  return { status, headers, body: JSON.stringify(problemDetails(problem, requestId, status)) }
+}
+
 export function problemResponse(problem: Problem, requestId: string, status = statusOfProblem(problem)): Response {
-  const headers = new Headers({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
-  if (problem.retryAfterSeconds !== undefined) headers.set('retry-after', String(problem.retryAfterSeconds))
-  if (status === 401) headers.set('www-authenticate', 'Bearer realm="hallpass"')
-  return new Response(JSON.stringify(problemDetails(problem, requestId, status)), { status, headers })
+  const { headers, body } = problemAnswer(problem, requestId, status)
+  return new Response(body, { status, headers })
 }
