@@ -60,7 +60,7 @@ export async function reachesOf(
   const isCut = (kind: CutOff['kind'], name: string) => cutOff.some((cut) => cut.kind === kind && cut.name === name)
   for (const [id, was] of inForce) {
     const left = next.get(id) ?? null
-    if (was === null || valueDigest(was) === valueDigest(left)) continue
+    if (was === null || was === left || valueDigest(was) === valueDigest(left)) continue
     if (was.of === 'agent') await ofAgent(was.name, left?.of === 'agent' ? left.keys.map(({ kid }) => kid) : [])
     else if (was.of === 'tool') await ofTool(was.name)
     else if (was.of === 'access' && !isCut('tool', was.tool)) await ofPair(was.agent, was.tool)

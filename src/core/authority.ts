@@ -38,18 +38,22 @@ export type AuthorityDiff = {
  */
 export function diffSets(inForce: Authority, proposed: Authority, resumable: Iterable<SliceValue> = []): AuthorityDiff {
   const left = new Map<string, SliceValue | null>()
+  const moved: string[] = []
   const edit = editOf(inForce, proposed, left, resumable)
   for (const id of [...new Set([...inForce.keys(), ...proposed.keys()])].sort()) {
+    const was = inForce.get(id) ?? null
     const wanted = proposed.get(id) ?? null
-    left.set(id, isNeutral(edit, wanted) ? wanted : meet(inForce.get(id) ?? null, wanted))
+    // Almost every slice of a large set: where nothing moved the very same value stays, so that whoever goes on sees it at a glance.
+    const isUnmoved = isDeepStrictEqual(was, wanted)
+    if (!isUnmoved) moved.push(id)
+    left.set(id, isUnmoved ? was : isNeutral(edit, wanted) ? wanted : meet(was, wanted))
   }
   const narrowings: Narrowed[] = []
   const widenings: WideningDraft[] = []
-  for (const [id, now] of left) {
+  for (const id of moved) {
+    const now = left.get(id) ?? null
     const was = inForce.get(id) ?? null
     const wanted = proposed.get(id) ?? null
-    // Almost every slice of a large set: nothing moved, and comparing is cheaper than three digests.
-    if (isDeepStrictEqual(was, wanted) && isDeepStrictEqual(now, wanted)) continue
     const before = valueDigest(now)
     const after = valueDigest(wanted)
     if (before !== valueDigest(was) && !isNeutral(edit, wanted))
