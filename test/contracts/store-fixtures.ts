@@ -2,7 +2,7 @@
 
 import type { Clock, Lane, Member, Outcome, Store } from '../../src/actions/ports.ts'
 import { leafHash } from '../../src/core/merkle.ts'
-import type { Key, Row, Session } from '../../src/core/model.ts'
+import type { Grant, Key, Row, Session } from '../../src/core/model.ts'
 import { rfc3339, type Sealed } from '../../src/core/record.ts'
 
 export const START = Date.UTC(2030, 0, 1)
@@ -121,3 +121,28 @@ function pause(random: () => number): Promise<void> {
   if (chance < 0.4) return Promise.resolve()
   return new Promise((resolve) => (chance < 0.7 ? setImmediate(resolve) : setTimeout(resolve, chance * 4)))
 }
+
+export const grant = (id: string, fields: Partial<Grant> = {}): Row => ({
+  kind: 'grant',
+  row: {
+    id,
+    agent: 'triage-bot',
+    session: 'ses_1',
+    request: null,
+    tool: 'tickets',
+    scopes: ['read'],
+    details: {},
+    delivery: 'inline',
+    entitlement: 'digest',
+    askedSeconds: 3600,
+    approval: 'none',
+    approvers: [],
+    approvedHash: null,
+    createdAt: START,
+    expiresAt: START + 3_600_000,
+    state: 'active',
+    revocation: null,
+    born: { agent: 0, tool: 0, installation: 0, approvers: [] },
+    ...fields,
+  },
+})

@@ -3,7 +3,7 @@
 
 import { LRUCache } from 'lru-cache'
 import type { Change } from '../../actions/ports.ts'
-import { type Bearer, type Key, type Kind, keyOf, type Rows, type Seq } from '../../core/model.ts'
+import { type Bearer, type Grant, type Key, type Kind, keyOf, type Rows, type Seq } from '../../core/model.ts'
 
 export type Held<K extends Kind = Kind> = { readonly row: Rows[K]; readonly version: number }
 
@@ -22,6 +22,9 @@ const CACHED: Partial<Record<Kind, number>> = {
 }
 const CACHE_TTL_MS = 15 * 60_000
 
+/** Pairs of agent and tool whose active grants are known, and how many of them each may have. */
+const PAIRS = { max: 20_000, grants: 50 } as const
+
 export type View = {
   /** The log's size that this view shows. */
   readonly seq: Seq
@@ -30,9 +33,13 @@ export type View = {
   /** The same by key; undefined also for what is no key. */
   at(key: Key): Held | null | undefined
   bearerByHash(hash: string): Bearer | undefined
+  /** The active grants of an agent on a tool, newest first. Undefined: not known here. */
+  activeGrants(agent: string, tool: string): readonly Grant[] | undefined
   apply(change: Change): void
   /** Remembers a row read at `readAt`; dropped where the view has moved since. */
   fill(kind: Kind, held: Held, readAt: Seq): void
+  /** The same of all active grants of an agent on a tool. */
+  fillGrants(agent: string, tool: string, grants: readonly Grant[], readAt: Seq): void
   /** Starts over from the whole kinds' rows as of `seq`. */
   load(rows: Iterable<{ readonly kind: Kind; readonly held: Held }>, seq: Seq): void
 }
@@ -43,6 +50,7 @@ export function createView(): View {
   const caches = new Map(
     Object.entries(CACHED).map(([kind, max]) => [kind, new LRUCache<string, Held>({ max, ttl: CACHE_TTL_MS })]),
   )
+  const pairs = new LRUCache<string, readonly Grant[]>({ max: PAIRS.max, ttl: CACHE_TTL_MS })
   const wholeKinds: ReadonlySet<string> = new Set(WHOLE)
   let seq: Seq = 0
 
@@ -53,6 +61,16 @@ export function createView(): View {
 
   function index(bearer: Bearer): void {
     byHash.set(bearer.hash, bearer)
+  }
+
+  function indexGrant(grant: Grant): void {
+    const pair = pairOf(grant.agent, grant.tool)
+    const known = pairs.peek(pair)
+    if (known === undefined) return
+    const others = known.filter(({ id }) => id !== grant.id)
+    const next = grant.state === 'active' ? [...others, grant].sort(newestFirst) : others
+    if (next.length > PAIRS.grants) pairs.delete(pair)
+    else pairs.set(pair, next)
   }
 
   return {
@@ -68,21 +86,27 @@ export function createView(): View {
       return wholeKinds.has(kind) ? null : caches.get(kind)?.get(key.slice(slash + 1))
     },
     bearerByHash: (hash) => byHash.get(hash),
+    activeGrants: (agent, tool) => pairs.get(pairOf(agent, tool)),
     apply(change) {
       if (change.first !== seq) throw new Error(`change ${change.first} does not follow ${seq}`)
       for (const put of change.put) {
         set(put.kind, { row: put.row, version: change.last + 1 })
         if (put.kind === 'bearer') index(put.row)
+        if (put.kind === 'grant') indexGrant(put.row)
       }
       seq = change.last + 1
     },
     fill(kind, held, readAt) {
       if (readAt === seq && !wholeKinds.has(kind)) set(kind, held)
     },
+    fillGrants(agent, tool, grants, readAt) {
+      if (readAt === seq && grants.length <= PAIRS.grants) pairs.set(pairOf(agent, tool), grants)
+    },
     load(rows, at) {
       whole.clear()
       byHash.clear()
       for (const cache of caches.values()) cache.clear()
+      pairs.clear()
       for (const { kind, held } of rows) {
         set(kind, held)
         if (kind === 'bearer') index(held.row as Bearer)
@@ -91,3 +115,7 @@ export function createView(): View {
     },
   }
 }
+
+const pairOf = (agent: string, tool: string): string => `${agent}\0${tool}`
+
+const newestFirst = (a: Grant, b: Grant): number => (a.id < b.id ? 1 : -1)

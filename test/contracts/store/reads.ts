@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import type { Store } from '../../../src/actions/ports.ts'
 import type { Row } from '../../../src/core/model.ts'
 import type { Contract } from '../store-contract.ts'
-import { committed, member, START, sealed, session, tool } from '../store-fixtures.ts'
+import { committed, grant, member, START, sealed, session, tool } from '../store-fixtures.ts'
 
 export function readContract(on: Contract): void {
   describe('reads', () => {
@@ -136,6 +136,32 @@ export function readContract(on: Contract): void {
       expect(await found({ agent: 'triage-bot', expiresAfter: START + 1 })).toEqual(['s1'])
       expect(await found({ revocation: 'rev_1', state: 'revoked', expiresAfter: START })).toEqual(['s1'])
       expect(await found({ expiresAfter: START + 1, state: 'open' })).toEqual(['s2'])
+    })
+
+    test('the active grants of an agent on a tool follow every change of one, however often they were read (STORE 5)', async () => {
+      const where = { agent: 'triage-bot', tool: 'tickets', state: 'active' } as const
+      const active = async (limit = 500) =>
+        (await on.store.list({ kind: 'grant', where, newestFirst: true, limit })).rows.map(({ id }) => id)
+      const put = async (...rows: Row[]) => {
+        await committed(on.store, { put: rows })
+        const all = await on.store.list({ kind: 'grant', where, limit: 500 })
+        const expected = all.rows.map(({ id }) => id).reverse()
+        expect(await active()).toEqual(expected)
+        return expected.length
+      }
+      expect(await active()).toEqual([])
+      expect(await put(grant('g2'), grant('other', { tool: 'metrics' }), grant('theirs', { agent: 'other-bot' }))).toBe(
+        1,
+      )
+      expect(await put(grant('g3'), grant('g1'), grant('g0', { state: 'revoked' }))).toBe(3)
+      expect(await put(grant('g2', { state: 'revoked' }))).toBe(2)
+      expect(await put(grant('g2', { state: 'superseded' }), grant('g4'))).toBe(3)
+      expect(await active(2)).toEqual(['g4', 'g3'])
+      expect(await put(...Array.from({ length: 60 }, (_, i) => grant(`h${i}`)))).toBe(63)
+      expect(await put(grant('h7', { state: 'revoked' }))).toBe(62)
+      expect(await put(...Array.from({ length: 60 }, (_, i) => grant(`h${i}`, { state: 'revoked' })))).toBe(3)
+      on.store = await on.opened.reopen()
+      expect(await active()).toEqual(['g4', 'g3', 'g1'])
     })
 
     test('a bearer is found by the hash of it alone, and slices by their agent (S10)', async () => {

@@ -1,5 +1,5 @@
 // What is read from the database, each answer one snapshot with the size of the log that it is true of. Hot reads are
-// prepared once; cold ones are built by Kysely. It only ever has the read-only handle.
+// prepared once; lists are built by Kysely, once for each shape. It only ever has the read-only handle.
 
 import type { Database, Statement } from 'better-sqlite3'
 import { type CompiledQuery, type SelectQueryBuilder, sql } from 'kysely'
@@ -57,6 +57,31 @@ export function prepareReader(db: Database): Reader {
   const tree = prepareTreeReader(db)
   // As many as there are shapes of questions: a few for each kind.
   const built = new Map<string, Statement<unknown[], unknown>>()
+  const lists = new Map<string, Statement<unknown[], StoredRow>>()
+
+  function listed(query: ListQuery<Kind>): StoredRow[] {
+    checkLimit(query.limit, MOST_ROWS)
+    const { kind, where = {}, after, limit, newestFirst = false } = query
+    const { expiresAfter, ...texts } = where
+    const given = Object.entries(texts).filter(([, value]) => value !== undefined) as [Column, string][]
+    const columns = given.map(([column]) => column)
+    const shape: ListShape = {
+      kind,
+      columns,
+      lives: expiresAfter !== undefined,
+      goesOn: after !== undefined,
+      newestFirst,
+    }
+    const name = `${kind} ${columns} ${shape.lives} ${shape.goesOn} ${newestFirst}`
+    const statement = lists.get(name) ?? db.prepare<unknown[], StoredRow>(listSql(shape))
+    lists.set(name, statement)
+    return statement.all(
+      ...given.map(([, value]) => columnText(value)),
+      ...(expiresAfter === undefined ? [] : [expiresAfter]),
+      ...(after === undefined ? [] : [columnText(after)]),
+      limit + 1,
+    )
+  }
 
   function run<T>(query: { compile(): CompiledQuery<T> }): T[] {
     const { sql: text, parameters } = query.compile()
@@ -89,7 +114,7 @@ export function prepareReader(db: Database): Reader {
       }
     },
     list<K extends Kind>(query: ListQuery<K>) {
-      const found = run(listQuery(query))
+      const found = listed(query)
       const page = found.slice(0, query.limit).map(({ body }): Rows[K] => JSON.parse(body))
       return { rows: page, next: found.length > query.limit ? (page.at(-1)?.id ?? null) : null }
     },
@@ -120,42 +145,48 @@ export function prepareReader(db: Database): Reader {
 
 const heldOf = ({ version, body }: StoredRow): Held => ({ row: JSON.parse(body), version })
 
-/** Throws RangeError for a limit out of bounds, and TypeError for a column that this kind is not found by. */
-function listQuery({ kind, where = {}, after, limit, newestFirst = false }: ListQuery<Kind>) {
-  checkLimit(limit, MOST_ROWS)
+/** A list but for the values in it. */
+type ListShape = {
+  readonly kind: Kind
+  readonly columns: readonly Column[]
+  /** Only what expires after an instant. */
+  readonly lives: boolean
+  readonly goesOn: boolean
+  readonly newestFirst: boolean
+}
+
+/**
+ * Its values, in this order: one for each column, the instant, the id to go on from, the limit.
+ * Throws TypeError for a column that this kind is not found by.
+ */
+function listSql({ kind, columns, lives, goesOn, newestFirst }: ListShape): string {
   const has: ReadonlySet<string> = new Set(columnsOf(kind))
-  const { expiresAfter, ...texts } = where
-  const given = Object.entries(texts).filter(([, value]) => value !== undefined) as [Column, string][]
-  const unknown = [...given.map(([column]) => column), ...(expiresAfter === undefined ? [] : ['expires'])].find(
-    (column) => !has.has(column),
-  )
+  const unknown = [...columns, ...(lives ? ['expires'] : [])].find((column) => !has.has(column))
   if (unknown !== undefined) throw new TypeError(`a ${kind} is not found by ${unknown}`)
 
-  const isNarrow = given.some(([column]) => NARROW.has(column))
-  const hasOther = given.length > 1 || expiresAfter !== undefined
+  const isNarrow = columns.some((column) => NARROW.has(column))
+  const hasOther = columns.length > 1 || lives
   // What comes after a row that lived just now lives too, but for a few: from there on it is walked in order, so that going through
   // all pages reads each row once.
-  const isWalked = expiresAfter !== undefined && after !== undefined && !isNarrow && !newestFirst
-  const walked = isWalked ? WALKED.find((column) => texts[column] !== undefined) : undefined
-  let query: SelectQueryBuilder<Tables, Kind, { body: string }> = builder.selectFrom(kind).select('body')
-  for (const [column, value] of given) {
+  const isWalked = lives && goesOn && !isNarrow && !newestFirst
+  const walked = isWalked ? WALKED.find((column) => columns.includes(column)) : undefined
+  let query: SelectQueryBuilder<Tables, Kind, StoredRow> = builder.selectFrom(kind).select(['id', 'version', 'body'])
+  for (const column of columns) {
     // `+` keeps an index out of it: by state, or by agent where expiry says more, it would walk the whole past.
-    const isRest = (column === 'state' && hasOther) || (expiresAfter !== undefined && !NARROW.has(column))
+    const isRest = (column === 'state' && hasOther) || (lives && !NARROW.has(column))
     const isShy = isRest && column !== walked
-    query = query.where(isShy ? sql`+${sql.ref(column)}` : sql.ref(column), '=', columnText(value))
+    query = query.where(isShy ? sql`+${sql.ref(column)}` : sql.ref(column), '=', '')
   }
-  if (expiresAfter !== undefined) {
-    query = query.where(
-      isNarrow || walked !== undefined ? sql`+${sql.ref('expires')}` : sql.ref('expires'),
-      '>',
-      expiresAfter,
-    )
-  }
+  if (lives)
+    query = query.where(isNarrow || walked !== undefined ? sql`+${sql.ref('expires')}` : sql.ref('expires'), '>', 0)
   // By expiry only what still lives is sorted; read in order of id, it would be found by walking the whole past.
-  const isSorted = expiresAfter !== undefined && !isNarrow && walked === undefined
+  const isSorted = lives && !isNarrow && walked === undefined
   const id = isSorted ? sql<string>`+${sql.ref('id')}` : sql.ref<string>('id')
-  if (after !== undefined) query = query.where(id, newestFirst ? '<' : '>', columnText(after))
-  return query.orderBy(id, newestFirst ? 'desc' : 'asc').limit(limit + 1)
+  if (goesOn) query = query.where(id, newestFirst ? '<' : '>', '')
+  return query
+    .orderBy(id, newestFirst ? 'desc' : 'asc')
+    .limit(1)
+    .compile().sql
 }
 
 function recordsQuery(from: Seq, limit: number, { owner, since, until, kind, ...texts }: RecordFilter) {

@@ -1,9 +1,17 @@
 // The store on SQLite: one process, one writer in its own thread, memory that follows the log. Nothing is answered before
 // it is on the disk and seen by this process's own reads.
 
-import { type Clock, type Log, type Snapshot, type Store, StoreUnavailable } from '../../../actions/ports.ts'
+import {
+  type Clock,
+  type ListQuery,
+  type Log,
+  type Page,
+  type Snapshot,
+  type Store,
+  StoreUnavailable,
+} from '../../../actions/ports.ts'
 import { CLOCK_STEP_MS, STORE_WAITING } from '../../../core/limits.ts'
-import { type Key, keyOf, type Rows } from '../../../core/model.ts'
+import { type Key, type Kind, keyOf, type Rows } from '../../../core/model.ts'
 import { createFeed } from '../feed.ts'
 import { type Intents, openIntents } from '../intents.ts'
 import { partsOf } from '../rows.ts'
@@ -112,6 +120,17 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
     })
   }
 
+  /** Asked by every exchange that names a tool instead of a grant. */
+  function activeGrants({ agent, tool }: Pair, limit: number): Page<'grant'> {
+    const known = view.activeGrants(agent, tool)
+    if (known !== undefined && known.length <= limit) return { rows: known, seq: view.seq, next: null }
+    return reader.snapshot(({ size }) => {
+      const page = reader.list({ kind: 'grant', where: { agent, tool, state: 'active' }, newestFirst: true, limit })
+      if (page.next === null) view.fillGrants(agent, tool, page.rows, size)
+      return { ...page, seq: size }
+    })
+  }
+
   /** What the engine throws becomes the port's own error; faults of the program stay what they are. */
   function guarded<T>(work: () => T): T {
     if (closing !== null) throw new StoreUnavailable('The store is closed.')
@@ -139,6 +158,8 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
       })
     },
     async list(query) {
+      const pair = pairAsked(query)
+      if (pair !== null) return guarded(() => activeGrants(pair, query.limit)) as Page<Kind> as Page<typeof query.kind>
       const { hash, ...others } = query.where ?? {}
       const isByHash = query.kind === 'bearer' && hash !== undefined && query.after === undefined
       if (!isByHash || Object.values(others).some((value) => value !== undefined))
@@ -174,4 +195,16 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
       return closing
     },
   }
+}
+
+type Pair = { readonly agent: string; readonly tool: string }
+
+/** The agent and tool where all that is asked for is the active grants of one on the other, the newest first. */
+function pairAsked({ kind, where = {}, after, newestFirst }: ListQuery<Kind>): Pair | null {
+  const { agent, tool, state, ...others } = where
+  const isPlain =
+    after === undefined && newestFirst === true && Object.values(others).every((value) => value === undefined)
+  return kind === 'grant' && isPlain && state === 'active' && agent !== undefined && tool !== undefined
+    ? { agent, tool }
+    : null
 }
