@@ -53,5 +53,6 @@ function isCutOff({ was, now }: SliceMove): boolean {
   return was.of === 'tool' && now.of === 'tool' && connection(was) !== connection(now)
 }
 
+/** Where accounts are made counts, not which secret does it or what is done about others: those are turned in place. */
 const connection = ({ resource, token, target }: ToolValue): string =>
-  JSON.stringify([resource, token.alg, target.type])
+  JSON.stringify([resource, token.alg, target.type, ...(target.type === 'none' ? [] : [target.url, target.recipe])])

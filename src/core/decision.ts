@@ -5,6 +5,7 @@ import { approvalOf, covering, judgeTool, type World } from './judge.ts'
 import type { ApprovalLevel, Details } from './manifest.ts'
 import { type Problem, problem } from './problem.ts'
 import { err, ok, type Result } from './result.ts'
+import { rightsFor } from './rights.ts'
 import { detailsCover, type Entitlement, type ToolValue } from './slice.ts'
 
 export type Ask = {
@@ -30,6 +31,8 @@ export function decide(world: World, ask: Ask): Result<Decision, Problem> {
   const tool = world.toolValue!
   const entitlement = covering(world, ask.scopes, ask.details)[0]
   if (entitlement === undefined) return err(whyNot(world, tool, ask))
+  const rights = tool.target.type === 'none' ? null : rightsFor(tool.target, ask.scopes, ask.details)
+  if (rights !== null && !rights.ok) return rights
   return ok({
     entitlement,
     approval: approvalOf(entitlement, ask.scopes, tool),

@@ -23,7 +23,6 @@ const LATER_FIELDS: ReadonlySet<string> = new Set([
 const LATER_VALUES: Readonly<Record<string, readonly string[]>> = {
   approval: ['passkey', 'two-person'],
   delivery: ['proxy'],
-  type: ['redmine', 'rt', 'influxdb', 'http'],
 }
 
 /** A path in a document as its path in the schema: `Tool.spec.scopes{}.risk`. */
@@ -93,8 +92,7 @@ const wrongValue = (path: Path, allowed: readonly unknown[], value: unknown): st
   if (value === undefined) return `${fieldOf(path)} is missing: it takes ${oneOf(words)}`
   if (typeof value !== 'string') return `${fieldOf(path)} must be ${oneOf(words)}`
   if (later.includes(value)) {
-    const field = path.slice(path.at(-1) === 'type' ? -2 : -1).join('.')
-    return notYet(`${field}: ${value}`, `: ${words.length === 1 ? 'use' : 'it takes'} ${oneOf(words)}`)
+    return notYet(`${String(path.at(-1))}: ${value}`, `: ${words.length === 1 ? 'use' : 'it takes'} ${oneOf(words)}`)
   }
   const otherwise = `: ${words.length === 1 ? 'this version reads' : 'it takes'} ${oneOf(words)}`
   return `${fieldOf(path)} is ${quoted(value)}${suggestion(value, words, otherwise)}`
@@ -114,8 +112,6 @@ export const addIssues = (
     switch (issue.code) {
       case 'unrecognized_keys':
         for (const key of issue.keys) {
-          // One sentence about the target says it all: its other fields come with its other types.
-          if (path.at(-1) === 'target' && valueAt(value, ['type']) !== 'none') continue
           faults.add(document.keyPlace([...path, key]), () => unknownKey(kind, path, key))
         }
         break

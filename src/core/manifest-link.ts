@@ -21,6 +21,7 @@ import {
   MAX_LEEWAY_SECONDS,
   MAX_TOKEN_TTL_SECONDS,
 } from './manifest-schema.ts'
+import { linkTarget, unfitForRight } from './manifest-target.ts'
 import type { Path, YamlDocument } from './manifest-yaml.ts'
 import { fieldOf } from './manifest-yaml.ts'
 import { isOnOrigin, normalizeResource } from './resource-url.ts'
@@ -126,7 +127,7 @@ export const linkTool = (tool: Read<'Tool'>, linking: Linking): ToolManifest => 
       verifiedBy: spec.token.verifiedBy,
       leewaySeconds: limit(spec.token.leeway, 0, MAX_LEEWAY_SECONDS, 'leeway'),
     },
-    target: spec.target,
+    target: linkTarget(tool, linking),
     source,
   }
 }
@@ -180,6 +181,8 @@ const linkDetails = (
       linking.faults.add(place, () => `unknown details key ${quoted(key)} ${on}${suggestion(key, keys, otherwise)}`)
     }
   }
+  for (const { path: at, message } of unfitForRight(tool, entry.details))
+    linking.faults.add(yaml.place([...path, 'details', ...at]), message)
   if (gone) return null
   return Object.fromEntries(Object.entries(entry.details).map(([key, values]) => [key, sortedUnique(values)]))
 }

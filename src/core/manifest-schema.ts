@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { DURATION } from './duration.ts'
 import { LEEWAY_SECONDS_MAX, LIFETIME } from './limits.ts'
 import type { ManifestKind } from './manifest.ts'
-import { RISKS, TOKEN_ALGS, VERIFIED_BY } from './manifest.ts'
+import { RISKS, TARGET_TYPES, TOKEN_ALGS, VERIFIED_BY } from './manifest.ts'
 
 export const API_VERSION = 'hallpass/v1'
 export const MANIFEST_KINDS = ['Agent', 'Tool', 'Role', 'Team'] as const satisfies readonly ManifestKind[]
@@ -130,6 +130,46 @@ const agentSchema = z.strictObject({
   }),
 })
 
+/** One shape for every type; which fields a type takes is said where a set is linked. Nothing echoes `secret`. */
+const target = z.strictObject({
+  type: z
+    .enum(TARGET_TYPES)
+    .describe('none: it verifies our tokens itself; otherwise Hallpass makes accounts in it, one an agent and grant'),
+  url: text(500).optional().describe('Where its API is: the secret goes to this origin and to no other'),
+  secret: z
+    .string()
+    .optional()
+    .describe(
+      "Where its admin's secret is, env:HALLPASS_TOOL_NAME or file:NAME; Redmine: an API key; rt, influxdb: user:password",
+    ),
+  rights: record(scope, filled(text(256), 64, 'right'), 256)
+    .optional()
+    .describe("Each scope in the tool's own words; {detail} is filled from the grant, one right a value"),
+  reconcile: z
+    .strictObject({
+      ghosts: z
+        .enum(['remove', 'report'])
+        .default('remove')
+        .describe('What happens to accounts of ours that should not be there'),
+      others: z.enum(['report', 'ignore']).default('report').describe('What happens to accounts that are not ours'),
+      overScoped: z
+        .enum(['heal', 'report'])
+        .default('heal')
+        .describe('What happens to an account of ours whose rights were changed'),
+      exempt: list(text(254), 64).default([]).describe('Accounts of others that are expected; * is any characters'),
+    })
+    .optional()
+    .describe('What is done about what others do in the tool'),
+  recipe: text(255).optional().describe('Type http: a shipped recipe, or a file beside the manifests'),
+  values: record(
+    z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,62}$/, 'must be a letter, then letters, digits and _'),
+    z.string().max(1000, 'must be at most 1000 characters'),
+    64,
+  )
+    .optional()
+    .describe("Type http: what fills the recipe's templates"),
+})
+
 const toolSchema = z.strictObject({
   ...head('Tool'),
   spec: z.strictObject({
@@ -174,13 +214,13 @@ const toolSchema = z.strictObject({
         verifiedBy: z
           .enum(VERIFIED_BY)
           .default('alone')
-          .describe('asks: introspects each call; guard: holds a lease; alone: trusts a token until it expires'),
+          .describe(
+            'asks: introspects each call; guard: holds a lease; alone: trusts a token until it expires; no matter to accounts',
+          ),
         leeway: duration.default('60s').describe('How far its clock may be off, at most 10m'),
       })
       .prefault({}),
-    target: z
-      .strictObject({ type: z.enum(['none']).describe('none: it verifies our tokens itself') })
-      .default({ type: 'none' }),
+    target: target.default({ type: 'none' }),
   }),
 })
 

@@ -20,6 +20,10 @@ export type VerifiedBy = (typeof VERIFIED_BY)[number]
 export const TOKEN_ALGS = ['ES256', 'RS256'] as const
 export type TokenAlg = (typeof TOKEN_ALGS)[number]
 
+/** What a tool's own admin API is, if Hallpass makes accounts there; `none`: it verifies our tokens. */
+export const TARGET_TYPES = ['none', 'redmine', 'rt', 'influxdb', 'http'] as const
+export type TargetType = (typeof TARGET_TYPES)[number]
+
 /** RFC 9396 constraints within a scope: keys AND, values OR; an absent key is unrestricted. Values sorted, unique. */
 export type Details = Readonly<Record<string, readonly string[]>>
 
@@ -69,6 +73,37 @@ export type ToolScope = {
   readonly approval: ApprovalLevel
 }
 
+/** Where accounts are made, and the one reference to a secret that goes there: an admin accepts them together (S5). */
+export type TargetConnection = {
+  readonly type: Exclude<TargetType, 'none'>
+  /** Normalized: the origin, and the path of its API, that the secret goes to and no other. */
+  readonly url: string
+  /** `env:HALLPASS_TOOL_…` or `file:…`; never the secret itself. */
+  readonly secret: string
+  /** Of type `http` alone: a recipe's name and what fills its templates. */
+  readonly recipe: string | null
+  readonly values: Readonly<Record<string, string>>
+}
+
+/** What is done about what somebody else did in the tool. */
+export type ReconcilePolicy = {
+  /** Accounts of ours that no row explains, or that should be gone. */
+  readonly ghosts: 'remove' | 'report'
+  /** Accounts that are not ours. */
+  readonly others: 'report' | 'ignore'
+  readonly overScoped: 'heal' | 'report'
+  /** Names of others that are expected, `*` for any run of characters. */
+  readonly exempt: readonly string[]
+}
+
+export type AccountTarget = TargetConnection & {
+  /** Scope → the tool's own words for it; `{detail}` in a word is filled from the grant's details. */
+  readonly rights: Readonly<Record<string, readonly string[]>>
+  readonly reconcile: ReconcilePolicy
+}
+
+export type ToolTarget = { readonly type: 'none' } | AccountTarget
+
 export type ToolManifest = {
   readonly kind: 'Tool'
   readonly name: string
@@ -87,7 +122,7 @@ export type ToolManifest = {
     readonly verifiedBy: VerifiedBy
     readonly leewaySeconds: number
   }
-  readonly target: { readonly type: 'none' }
+  readonly target: ToolTarget
   readonly source: Source
 }
 

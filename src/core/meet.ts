@@ -3,7 +3,7 @@
 
 import { AUTHORITY_TABLE as T } from './authority-table.ts'
 import { entitlementOf, normalized } from './compile-slices.ts'
-import type { ToolScope } from './manifest.ts'
+import type { ToolScope, ToolTarget } from './manifest.ts'
 import type { AccessValue, AgentValue, Entitlement, SliceValue, TeamValue, ToolValue } from './slice.ts'
 
 /**
@@ -73,7 +73,15 @@ const meetTools = (a: ToolValue, b: ToolValue): ToolValue => ({
     ...a.token,
     maxTtlSeconds: T['Tool.spec.token.maxTtl'].rule.meet(a.token.maxTtlSeconds, b.token.maxTtlSeconds),
   },
+  target: meetTargets(a, b),
 })
+
+/** As it is in force, without the rights of scopes that go: a right is nothing without its scope. */
+function meetTargets({ target, scopes }: ToolValue, b: ToolValue): ToolTarget {
+  if (target.type === 'none') return target
+  const goes = (scope: string) => Object.hasOwn(scopes, scope) && !Object.hasOwn(b.scopes, scope)
+  return { ...target, rights: Object.fromEntries(Object.entries(target.rights).filter(([scope]) => !goes(scope))) }
+}
 
 const meetScopes = (a: ToolScope, b: ToolScope): ToolScope => ({
   description: b.description,

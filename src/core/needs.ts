@@ -3,6 +3,7 @@
 
 import { type Acceptor, AUTHORITY_TABLE, type AuthorityField } from './authority-table.ts'
 import { type Authority, covers } from './compile-slices.ts'
+import type { AccountTarget } from './manifest.ts'
 import type { Need } from './model.ts'
 import { type AccessValue, type SliceValue, sliceId, type TeamValue, type ToolValue } from './slice.ts'
 
@@ -174,5 +175,27 @@ export function toolFields(tool: ToolValue): ReadonlyMap<string, ToolField> {
     ['token.verifiedBy', { field: 'Tool.spec.token.verifiedBy', value: token.verifiedBy }],
     ['token.leeway', { field: 'Tool.spec.token.leeway', value: `${token.leewaySeconds}s` }],
     ['target.type', { field: 'Tool.spec.target.type', value: target.type }],
+    ...(target.type === 'none' ? [] : targetFields(target)),
   ])
 }
+
+const targetFields = ({ url, secret, rights, reconcile, recipe, values }: AccountTarget): [string, ToolField][] => [
+  ['target.url', { field: 'Tool.spec.target.url', value: url }],
+  ['target.secret', { field: 'Tool.spec.target.secret', value: secret }],
+  ...Object.entries(rights).map(([scope, words]): [string, ToolField] => [
+    `target.rights.${scope}`,
+    { field: 'Tool.spec.target.rights{}', value: words.join(', ') },
+  ]),
+  ['target.ghosts', { field: 'Tool.spec.target.reconcile.ghosts', value: reconcile.ghosts }],
+  ['target.others', { field: 'Tool.spec.target.reconcile.others', value: reconcile.others }],
+  ['target.overScoped', { field: 'Tool.spec.target.reconcile.overScoped', value: reconcile.overScoped }],
+  ['target.exempt', { field: 'Tool.spec.target.reconcile.exempt', value: reconcile.exempt.join(', ') || 'nobody' }],
+  ['target.recipe', { field: 'Tool.spec.target.recipe', value: recipe ?? 'none' }],
+  ['target.values', { field: 'Tool.spec.target.values{}', value: valuesText(values) }],
+]
+
+const valuesText = (values: AccountTarget['values']): string =>
+  Object.entries(values)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+    .join(' ') || 'none'

@@ -84,7 +84,7 @@ const spoken = (place: string): string =>
   place
     .replace(/^(scope|detail)s\.(.*)\.(risk|approval|enforcedBy)$/, '$1 $2 $3')
     .replace(/^token\./, 'token ')
-    .replace(/^target\./, 'target ')
+    .replace(/^target\.(rights\.)?/, (_, rights) => (rights === undefined ? 'target ' : 'right of '))
 
 function accessLines(from: AccessValue | null, to: AccessValue | null, proposed: Authority): string[] {
   const { tool } = (to ?? from)!

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { diffSets } from '../../src/core/authority.ts'
 import { AUTHORITY_TABLE, type AuthorityField, tableGaps } from '../../src/core/authority-table.ts'
 import { type Authority, compileSlices, valueDigest } from '../../src/core/compile-slices.ts'
-import type { AccessEntry, AgentManifest, Manifest, ToolManifest } from '../../src/core/manifest.ts'
+import type { AccessEntry, AccountTarget, AgentManifest, Manifest, ToolManifest } from '../../src/core/manifest.ts'
 import { SCHEMA_FIELDS } from '../../src/core/manifest-schema.ts'
 import type { SliceValue } from '../../src/core/slice.ts'
 import { agent, entry, key, role, scope, setOf, team, tool } from '../support/manifest-set.ts'
@@ -132,8 +132,19 @@ const ORDERED: Readonly<Record<string, Ordered>> = {
   },
 }
 
+const connection: AccountTarget = {
+  type: 'http',
+  url: 'https://tickets.example.com',
+  secret: 'env:HALLPASS_TOOL_TICKETS',
+  recipe: 'one',
+  values: {},
+  rights: { read: ['Readers'] },
+  reconcile: { ghosts: 'remove', others: 'report', overScoped: 'heal', exempt: [] },
+}
+
 /** Fields where any change waits whole: two values, neither less than the other. */
-const UNORDERED: Readonly<Record<string, readonly [readonly Manifest[], readonly Manifest[]]>> = {
+const UNORDERED: Record<string, readonly [readonly Manifest[], readonly Manifest[]]> = {
+  'Tool.spec.target.type': [toolWith({}), toolWith({ target: connection })],
   'Tool.spec.category': [toolWith({}), toolWith({ category: 'observability' })],
   'Tool.spec.resource': [toolWith({}), toolWith({ resource: 'https://elsewhere.example.com' })],
   'Tool.spec.details{}.enforcedBy': [
@@ -144,6 +155,23 @@ const UNORDERED: Readonly<Record<string, readonly [readonly Manifest[], readonly
   'Tool.spec.token.verifiedBy': [toolWith({}), toolWith(token({ verifiedBy: 'alone' }))],
   'Tool.spec.token.leeway': [toolWith({}), toolWith(token({ leewaySeconds: 10 }))],
 }
+
+/** Every field of a target; a change of the type is shown below. */
+for (const [field, one, other] of [
+  ['url', {}, { url: 'https://elsewhere.example.com' }],
+  ['secret', {}, { secret: 'file:another' }],
+  ['rights{}', {}, { rights: { read: ['Administrators'] } }],
+  ['reconcile.ghosts', {}, { reconcile: { ...connection.reconcile, ghosts: 'report' } }],
+  ['reconcile.others', {}, { reconcile: { ...connection.reconcile, others: 'ignore' } }],
+  ['reconcile.overScoped', {}, { reconcile: { ...connection.reconcile, overScoped: 'report' } }],
+  ['reconcile.exempt', {}, { reconcile: { ...connection.reconcile, exempt: ['*'] } }],
+  ['recipe', {}, { recipe: 'another' }],
+  ['values{}', { values: { a: '1' } }, { values: {} }],
+] as const)
+  UNORDERED[`Tool.spec.target.${field}`] = [
+    toolWith({ target: { ...connection, ...one } }),
+    toolWith({ target: { ...connection, ...other } }),
+  ]
 
 const NEUTRAL: Readonly<Record<string, readonly [readonly Manifest[], readonly Manifest[]]>> = {
   'Agent.metadata.labels{}': [
@@ -178,7 +206,7 @@ const NEUTRAL: Readonly<Record<string, readonly [readonly Manifest[], readonly M
 }
 
 /** Fields with one possible value in this version, and names: their own tests are below. */
-const FIXED = ['apiVersion', 'kind', 'metadata.name', 'spec.access[].tool', 'spec.target.type']
+const FIXED = ['apiVersion', 'kind', 'metadata.name', 'spec.access[].tool']
 
 describe('the closed table', () => {
   test('every schema field has a row and every row a schema field (S1)', () => {
@@ -247,6 +275,30 @@ describe('the closed table', () => {
 })
 
 describe('rows of S1', () => {
+  test('a scope that goes from a tool takes its right along, and nobody is asked (S1)', () => {
+    const two = { scopes: { read: scope(), comment: scope() } }
+    const target = { ...connection, rights: { read: ['Readers'], comment: ['Writers'] } }
+    const result = diff(toolWith({ ...two, target }), toolWith({ scopes: { read: scope() }, target: connection }))
+    expect(result.widenings).toEqual([])
+    expect(narrowed(result)[TOOL]).toContain('- right of comment Writers')
+  })
+
+  test('a new connection is shown whole to the admin who accepts it (S1, S5)', () => {
+    const result = diff(toolWith({}), toolWith({ target: connection }))
+    expect(result.widenings[0]?.diff).toEqual([
+      '~ target type none → http',
+      '+ target url https://tickets.example.com',
+      '+ target secret env:HALLPASS_TOOL_TICKETS',
+      '+ right of read Readers',
+      '+ target ghosts remove',
+      '+ target others report',
+      '+ target overScoped heal',
+      '+ target exempt nobody',
+      '+ target recipe one',
+      '+ target values none',
+    ])
+  })
+
   test('tool access removed acts at once (S1)', () => {
     expect(narrowed(diff([tickets, bot()], [tickets, bot({ access: [] })]))).toEqual({ [ACCESS]: ['- scope read'] })
   })

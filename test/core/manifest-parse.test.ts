@@ -455,8 +455,8 @@ describe('schemas', () => {
 })
 
 test.each([
-  ['file:tickets-token', 'does not have secret references'],
-  ['file:/srv/secrets/tickets-token', 'does not have secret references'],
+  ['file:tickets-token', "a Tool's target.secret alone"],
+  ['file:/srv/secrets/tickets-token', "a Tool's target.secret alone"],
   ['file:/srv/secrets/../data/db', 'leads out'],
   ['file:/srv/secrets-of-others/x', 'leads out'],
   ['file:a/../../b', 'leads out'],
@@ -470,6 +470,44 @@ test.each([
     { secretsFolder: '/srv/secrets/' },
   )
   expect(faults.some((fault) => fault.includes('secret reference') && fault.includes(words))).toBe(true)
+})
+
+const connected = (more = '', secret = 'env:HALLPASS_TOOL_X') =>
+  tool(
+    'tickets',
+    `  target:
+    type: rt
+    url: https://RT.example.com:443/rt/
+    secret: ${secret}
+    rights: { 'ticket:read': ['{queue} readers', All], 'ticket:close': ['{queue} closers'] }
+${more}`,
+  )
+
+describe('a target', () => {
+  test('gets its defaults, a normal form of its URL, and keeps its secret a reference (S5)', () => {
+    expect(setOf({ 't.yaml': connected() }).tools.get('tickets')?.target).toEqual({
+      type: 'rt',
+      url: 'https://rt.example.com/rt',
+      secret: 'env:HALLPASS_TOOL_X',
+      recipe: null,
+      values: {},
+      rights: { 'ticket:read': ['All', '{queue} readers'], 'ticket:close': ['{queue} closers'] },
+      reconcile: { ghosts: 'remove', others: 'report', overScoped: 'heal', exempt: [] },
+    })
+  })
+
+  test.each(['file:tickets-token', 'file:/srv/secrets/tickets-token', 'env:HALLPASS_TOOL_X'])(
+    'may name its secret as %s (S5)',
+    (secret) => {
+      expect(faultsOf({ 't.yaml': connected('', secret) }, { secretsFolder: '/srv/secrets' })).toEqual([])
+    },
+  )
+
+  test('what its type cannot do is a warning before anybody relies on it', () => {
+    expect(setOf({ 't.yaml': connected() }).warnings.map(faultLine)).toEqual([
+      't.yaml:13:11 tool "tickets" (rt) has groups for rights, made beforehand: what a group may do is not seen here',
+    ])
+  })
 })
 
 test.each([
