@@ -15,6 +15,8 @@ import {
 import { LEEWAY_SECONDS_MAX } from '../core/limits.ts'
 import {
   type AccessRequest,
+  type Account,
+  type AccountState,
   type Credential,
   type Grant,
   type Instant,
@@ -38,6 +40,7 @@ export type DeadRow =
   /** It lives on, but not as long: whatever is accepted later, it ends then (S1). */
   | { readonly kind: 'shortened'; readonly row: Grant; readonly endsAt: Instant }
   | { readonly kind: 'credential'; readonly row: Credential }
+  | { readonly kind: 'account'; readonly row: Account }
 
 type Takes = Revocation['takes'][number]
 type Reads = { readonly store: Pick<Deps['store'], 'read' | 'list'>; readonly expiry: Deps['expiry'] }
@@ -102,8 +105,8 @@ async function expanded(deps: Reads, revocation: Revocation): Promise<readonly T
   return out
 }
 
-async function* all<K extends 'session' | 'request' | 'grant' | 'credential'>(
-  { store, gone }: Lists,
+async function* all<K extends 'session' | 'request' | 'grant' | 'credential' | 'account'>(
+  { store, gone }: Pick<Lists, 'store' | 'gone'>,
   kind: K,
   where: Where,
 ): AsyncGenerator<Rows[K]> {
@@ -125,6 +128,9 @@ async function* all<K extends 'session' | 'request' | 'grant' | 'credential'>(
     more = page.next
   } while (more !== null)
 }
+
+/** For a list that no chunk goes on with. */
+const fromTheStart = ({ store }: Pick<Reads, 'store'>) => ({ store, gone: new Map<string, string>() })
 
 async function* deadWithin(deps: Lists, now: Instant, takes: Takes, act: Revocation['act']): AsyncGenerator<DeadRow> {
   const { agent, tool, session, grant } = takes
@@ -154,11 +160,45 @@ async function* deadWithin(deps: Lists, now: Instant, takes: Takes, act: Revocat
   for await (const row of all(deps, 'credential', { ...where, state: 'issued', expiresAfter }))
     if (row.expiresAt > deps.expiry.past(row.issuedAt) - LEEWAY_MS && (await isDeadCredential(deps, now, row)))
       yield { kind: 'credential', row }
+  for (const row of await accountsWithin(deps, takes, ['planned', 'present'])) {
+    if (!(await isDeadAccount(deps, now, row))) continue
+    // Whoever else holds its secret loses it too.
+    for await (const sibling of all(fromTheStart(deps), 'credential', {
+      grant: row.grant,
+      state: 'issued',
+      expiresAfter,
+    }))
+      if (sibling.account === row.id) yield { kind: 'credential', row: sibling }
+    yield { kind: 'account', row }
+  }
   // After its credentials: an approver's grants are found while they are active.
   if (grant !== undefined) {
     const row = (await deps.store.read([keyOf('grant', grant)])).get('grant', grant)
     if (row?.state === 'active') yield* deadGrant(deps, now, row)
   }
+}
+
+/** Accounts in these states that an act's reach may touch; a session's agent's are all looked at, for any may hold its secret. */
+export async function accountsWithin(
+  deps: Pick<Reads, 'store'>,
+  { agent, tool, session, grant, approver }: Takes,
+  states: readonly AccountState[],
+): Promise<readonly Account[]> {
+  // Its grants are reaches of their own.
+  if (approver !== undefined) return []
+  const found: Account[] = []
+  if (grant !== undefined) {
+    for await (const row of all(fromTheStart(deps), 'account', { grant }))
+      if (states.includes(row.state)) found.push(row)
+    return found
+  }
+  const opened =
+    session === undefined ? null : (await deps.store.read([keyOf('session', session)])).get('session', session)
+  const of = agent ?? opened?.agent
+  for (const state of states)
+    for await (const row of all(fromTheStart(deps), 'account', { state }))
+      if ((of === undefined || row.agent === of) && (tool === undefined || row.tool === tool)) found.push(row)
+  return found
 }
 
 /** What was still asked for while the session was being taken: it committed before, so nothing comes after it (S11). */
@@ -230,4 +270,18 @@ async function isDeadCredential(deps: Reads, now: Instant, credential: Credentia
   const world = await worldWithoutLocks(deps, judgedAt, credential.agent, credential.tool)
   const judged = judgeCredential(world, credential, session, grant, await approversWithoutLocks(deps, grant))
   return !judged.ok || judged.value.endsAt < credential.expiresAt
+}
+
+/**
+ * Its grant is dead, or anything that it was ever handed out as: one who lost a credential still knows the secret, be the
+ * credential long past its end.
+ */
+async function isDeadAccount(deps: Reads, now: Instant, account: Account): Promise<boolean> {
+  const grant = (await deps.store.read([keyOf('grant', account.grant)])).get('grant', account.grant)
+  if (grant === undefined) return true
+  const world = await worldWithoutLocks(deps, now, grant.agent, grant.tool)
+  if (!judgeGrant(world, grant, await approversWithoutLocks(deps, grant)).ok) return true
+  for await (const row of all(fromTheStart(deps), 'credential', { grant: account.grant }))
+    if (row.account === account.id && (row.state === 'revoked' || (await isDeadCredential(deps, now, row)))) return true
+  return false
 }

@@ -6,6 +6,8 @@ import { LEEWAY_SECONDS_MAX, LIFETIME } from '../core/limits.ts'
 import { type Confirmation, type Credential, type Instant, keyOf, type Revocation, type Row } from '../core/model.ts'
 import type { AuditRecord } from '../core/record.ts'
 import { ok } from '../core/result.ts'
+import { accountSubject, leaving } from './account-rows.ts'
+import { accountsConfirmed, accountsToConfirm, withAccounts } from './confirm-accounts.ts'
 import { allConfirmed, confirmationsOf, forgeableUntil, verifyingOf } from './confirmations.ts'
 import { CHUNK, type DeadRow, deadRows, type Gone } from './dead-rows.ts'
 import type { Context, Deps } from './ports.ts'
@@ -28,8 +30,12 @@ export async function finishRevocation(deps: Deps, revocation: Revocation): Prom
     current = followed.revocation
     gone = followed.gone
   }
+  // After the commit, and before the next round: each millisecond of it is one that a thief has.
+  if (current.confirmations.some(isOfAccounts)) deps.targets.wake()
   return (await confirm(deps, context, current)) ?? current
 }
+
+const isOfAccounts = ({ verifiedBy, confirmedAt }: Confirmation) => verifiedBy === 'target' && confirmedAt === null
 
 type Followed = { readonly revocation: Revocation; readonly gone: Gone }
 
@@ -56,7 +62,7 @@ async function followChunk(deps: Deps, context: Context, revocation: Revocation,
     return ok({
       value: { revocation: next, gone: dead.length < CHUNK ? FROM_THE_START : gone },
       put: [
-        ...dead.map((row) => marked(row, current, look.now)),
+        ...dead.map((row) => marked(deps, row, current, look.now)),
         { kind: 'revocation' as const, row: next },
         ...completed.put,
       ],
@@ -98,10 +104,16 @@ async function toConfirm(
     after = page.next
   } while (after !== null)
   const forgeable = revocation.act === 'key compromised' ? await forgeableAt(deps, revocation.at) : new Map()
-  const tools = [...new Set([...taken.map((credential) => credential.tool), ...forgeable.keys()])]
+  const tokens = taken.filter(({ account }) => account === undefined)
+  const tools = [...new Set([...tokens.map((credential) => credential.tool), ...forgeable.keys()])]
   const verifying = await verifyingOf(deps, tools)
+  const marked = dead.flatMap((row) => (row.kind === 'account' ? [row.row] : []))
+  const accounts = await withAccounts(deps, revocation, marked)
   deps.expiry.counts(revocation.id)
-  return confirmationsOf(taken, verifying, believed(deps, revocation.at), deps.expiry.past, forgeable)
+  return [
+    ...confirmationsOf(tokens, verifying, believed(deps, revocation.at), deps.expiry.past, forgeable),
+    ...accountsToConfirm(deps, revocation, accounts, taken),
+  ]
 }
 
 /** Tools whose side knows no credentials one by one: a key that somebody else holds signs any it likes. */
@@ -120,13 +132,15 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
     if (current === undefined || current.state === 'complete') return ok({ value: current ?? null, records: [] })
     // The last chunk's commit is the last that guards have to acknowledge: its size of the log is this row's version.
     const seq = current.seq ?? snapshot.versions.get(key) ?? 0
+    const accounts = await accountsConfirmed(look, current)
     const confirmations = current.confirmations.map((c) => {
+      if (c.verifiedBy === 'target') return accounts.confirmations.get(c.tool) ?? c
       const how = c.confirmedAt === null ? howConfirmed(deps, { ...current, seq }, c) : null
       return how === null ? c : { ...c, confirmedAt: look.now, how }
     })
     const news = confirmations.filter((c, i) => c.confirmedAt !== current.confirmations[i]?.confirmedAt)
     const complete = allConfirmed(confirmations)
-    if (news.length === 0 && !complete) return ok({ value: null, records: [] })
+    if (news.length + accounts.gone.length === 0 && !complete) return ok({ value: null, records: [] })
     const next: Revocation = {
       ...current,
       seq,
@@ -138,7 +152,12 @@ async function confirm(deps: Deps, context: Context, revocation: Revocation): Pr
       value: next,
       put: [{ kind: 'revocation' as const, row: next }, ...completed.put],
       records: [
-        ...news.map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
+        ...news
+          .filter(({ verifiedBy }) => verifiedBy !== 'target')
+          .map((confirmation) => confirmedRecord(context, look.now, current, confirmation)),
+        ...accounts.gone.map(({ tool, proof, how }) =>
+          confirmedRecord(context, look.now, current, { tool, verifiedBy: 'target', how }, proof.id),
+        ),
         ...completed.records,
       ],
     })
@@ -181,7 +200,7 @@ const counted = (counts: Revocation['counts'], dead: readonly DeadRow[]): Revoca
   }
 }
 
-function marked(dead: DeadRow, by: Revocation, at: Instant): Row {
+function marked({ toolCalls: { limits } }: Deps, dead: DeadRow, by: Revocation, at: Instant): Row {
   const revocation = by.id
   switch (dead.kind) {
     case 'session':
@@ -194,6 +213,11 @@ function marked(dead: DeadRow, by: Revocation, at: Instant): Row {
       return { kind: 'grant', row: { ...dead.row, expiresAt: dead.endsAt } }
     case 'credential':
       return { kind: 'credential', row: { ...move('credential', dead.row, 'revoked'), revocation } }
+    case 'account': {
+      // The call that makes it may be under way; whoever made it says when that is settled.
+      const unsettledMs = dead.row.state === 'planned' ? limits.createMs + limits.settleMs : null
+      return { kind: 'account', row: leaving(dead.row, at, { because: by.act, revocation, unsettledMs }) }
+    }
   }
 }
 
@@ -219,6 +243,14 @@ function recordOfRow(context: Context, at: Instant, dead: DeadRow, by: Revocatio
     }
     case 'shortened':
       return null
+    case 'account':
+      return recordOf(
+        context,
+        at,
+        'account.leaving',
+        { ...accountSubject(dead.row), revocation: by.id },
+        { name: dead.row.name, because: by.act },
+      )
     case 'credential': {
       const { tool, grant, session } = dead.row
       return recordOf(
@@ -238,7 +270,13 @@ const subjectOf = (revocation: Revocation) => ({
   ...(revocation.tool === null ? {} : { tool: revocation.tool }),
 })
 
-const confirmedRecord = (context: Context, at: Instant, revocation: Revocation, of: Confirmation): AuditRecord =>
+const confirmedRecord = (
+  context: Context,
+  at: Instant,
+  revocation: Revocation,
+  of: Pick<Confirmation, 'tool' | 'verifiedBy' | 'how'>,
+  account?: string,
+): AuditRecord =>
   recordOf(
     context,
     at,
@@ -247,6 +285,7 @@ const confirmedRecord = (context: Context, at: Instant, revocation: Revocation, 
     {
       by: of.verifiedBy,
       how: of.how ?? 'confirmed',
+      ...(account === undefined ? {} : { account }),
       afterMilliseconds: Math.max(0, at - revocation.at),
     },
   )

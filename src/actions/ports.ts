@@ -1,8 +1,11 @@
 // What actions need of the outside, owned by those who use it. Adapters implement these; nothing here knows them.
 
-import type { ApprovalLevel, TokenAlg } from '../core/manifest.ts'
+import type { TARGET } from '../core/limits.ts'
+import type { ApprovalLevel, TargetConnection, TokenAlg } from '../core/manifest.ts'
 import type { Instant, Key, Kind, Row, Rows, Seq, SigningKey } from '../core/model.ts'
 import type { Sealed } from '../core/record.ts'
+import type { Secret } from '../core/secret.ts'
+import type { Target } from '../core/target.ts'
 
 /** Several rows as of one instant. Every key asked of it is remembered: a commit asserts them all (S16). */
 export interface Snapshot {
@@ -173,6 +176,46 @@ export interface Keys {
   ): Promise<Pick<SigningKey, 'id' | 'use' | 'alg' | 'publicJwk' | 'sealed'>>
 }
 
+/** Secrets at rest: sealed for one row and purpose, opened in no other (S19). */
+export interface Vault {
+  seal(secret: Secret, place: { readonly id: string; readonly purpose: 'account' }): string
+  /** Null: sealed for another row or purpose, under another key, or altered. */
+  open(sealed: string, place: { readonly id: string; readonly purpose: 'account' }): Secret | null
+}
+
+/** Tools' own admin APIs. */
+export interface Targets {
+  /**
+   * The tool behind an accepted connection, with its admin's secret as it is now (S5).
+   * @throws TargetFailure `refused` where the secret cannot be read, or nothing here speaks to such a tool.
+   */
+  of(connection: TargetConnection): Target
+  /** Accounts are leaving: they are taken away now rather than at the next round. */
+  wake(): void
+}
+
+/** Calls to tools: a deadline, a few at a time, a breaker per tool, and one after the other for one account (S16). */
+export type CallLimits = { readonly [K in keyof typeof TARGET]: number }
+export type ToolHealth = {
+  readonly state: 'closed' | 'open' | 'half-open'
+  readonly failuresInARow: number
+  /** Milliseconds until the tool is tried again; 0 where it may be now. */
+  readonly opensInMs: number
+}
+
+export interface ToolCalls {
+  readonly limits: CallLimits
+  /** @throws TargetFailure: what `act` threw, `timeout` past the deadline, or `busy` where the tool is not even asked. */
+  call<T>(
+    tool: string,
+    deadline: 'createMs' | 'changeMs' | 'lookMs' | 'listMs',
+    act: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T>
+  /** One after the other for one name, however each ends. */
+  inOrder<T>(name: string, act: () => Promise<T>): Promise<T>
+  health(tool: string): ToolHealth
+}
+
 /** Signs tokens with the key that signs now (JWS compact, RFC 7515) and checkpoints with the audit key. */
 export interface Signer {
   signToken(
@@ -246,6 +289,9 @@ export type Deps = {
   readonly store: Store
   readonly signer: Signer
   readonly keys: Keys
+  readonly vault: Vault
+  readonly targets: Targets
+  readonly toolCalls: ToolCalls
   readonly clock: Clock
   readonly ids: Ids
   readonly guards: Guards

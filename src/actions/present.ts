@@ -14,6 +14,12 @@ const HOW = {
   proxy: 'Call the tool through the broker; you never hold its credential.',
 } as const
 
+/** An account's secret is no bearer token: what is issued says itself how it is sent. */
+const howOf = ({ delivery }: Grant, tool: ToolValue | null) =>
+  delivery === 'inline' && tool !== null && tool.target.type !== 'none'
+    ? 'Call issue_token with this grantId, then send what it answers in the header that its `use` names: `prefix` and then the token.'
+    : HOW[delivery]
+
 export const presentGrant = (grant: Grant, tool: ToolValue | null, endsAt: Instant) => ({
   id: grant.id,
   tool: grant.tool,
@@ -21,7 +27,7 @@ export const presentGrant = (grant: Grant, tool: ToolValue | null, endsAt: Insta
   ...(Object.keys(grant.details).length === 0 ? {} : { details: grant.details }),
   expiresAt: rfc3339(endsAt),
   delivery: grant.delivery,
-  use: { resource: tool?.resource ?? '', how: HOW[grant.delivery] },
+  use: { resource: tool?.resource ?? '', how: howOf(grant, tool) },
 })
 
 /** A request's status as people see it: expiry by time is derived, never stored. */

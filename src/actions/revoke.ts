@@ -3,7 +3,7 @@
 
 import { mayMove, move } from '../core/lifecycle.ts'
 import type { Act } from '../core/matrix.ts'
-import type { Credential, Grant, Revocation, Row, Session } from '../core/model.ts'
+import type { AccountProof, Credential, Grant, Revocation, Row, Session } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { type AuditRecord, personal, rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -247,6 +247,7 @@ export function presentRevocation(revocation: Revocation, now: number) {
       verifiedBy: c.verifiedBy,
       credentials: c.credentials,
       status: c.confirmedAt !== null ? 'revoked' : now > c.deadline ? 'outstanding' : 'revoking',
+      ...(c.accounts === undefined ? {} : { accounts: c.accounts.map((proof) => presentProof(proof, revocation.at)) }),
       ...(c.confirmedAt === null
         ? { deadBy: rfc3339(c.deadAt) }
         : { confirmedAt: rfc3339(c.confirmedAt), how: c.how, afterMilliseconds: c.confirmedAt - revocation.at }),
@@ -254,5 +255,18 @@ export function presentRevocation(revocation: Revocation, now: number) {
     ...(revocation.completedAt === null
       ? {}
       : { completedAt: rfc3339(revocation.completedAt), afterMilliseconds: revocation.completedAt - revocation.at }),
+  }
+}
+
+/** Milliseconds after the act, as the tool itself was seen to be. */
+const presentProof = ({ name, gone, removedAt, readBackAt, probedAt, lastFailure }: AccountProof, since: number) => {
+  const after = (at: number | null) => (at === null ? null : Math.max(0, at - since))
+  return {
+    name,
+    status: gone ? ('gone' as const) : ('leaving' as const),
+    removedAfterMilliseconds: after(removedAt),
+    readBackAfterMilliseconds: after(readBackAt),
+    probedDeadAfterMilliseconds: after(probedAt),
+    ...(lastFailure === null ? {} : { lastFailure }),
   }
 }

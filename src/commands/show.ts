@@ -84,14 +84,32 @@ export function receiptLines(value: unknown): string[] {
           : `${show(receipt.completedAt)} after ${show(receipt.afterMilliseconds)} ms`,
       ],
     ]),
-    ...listOf(receipt.confirmations).map((each) => {
-      const { tool, status, how, afterMilliseconds, deadBy, credentials } = objectOf(each)
+    ...listOf(receipt.confirmations).flatMap((each) => {
+      const { tool, status, how, afterMilliseconds, deadBy, credentials, accounts } = objectOf(each)
       const what = `${show(credentials)} ${credentials === 1 ? 'credential' : 'credentials'}`
-      return how === undefined
-        ? `  ${show(tool)}: ${what}, ${show(status)}; dead by ${show(deadBy)} at the latest`
-        : `  ${show(tool)}: ${what}, ${show(status)} after ${show(afterMilliseconds)} ms (${show(how)})`
+      // Nothing about an account is dead by itself: the tool has to say so.
+      const end = accounts === undefined ? `dead by ${show(deadBy)} at the latest` : 'until the tool shows it dead'
+      return [
+        how === undefined
+          ? `  ${show(tool)}: ${what}, ${show(status)}; ${end}`
+          : `  ${show(tool)}: ${what}, ${show(status)} after ${show(afterMilliseconds)} ms (${show(how)})`,
+        ...listOf(accounts).map(accountLine),
+      ]
     }),
   ]
+}
+
+function accountLine(value: unknown): string {
+  const { name, status, removedAfterMilliseconds, readBackAfterMilliseconds, ...more } = objectOf(value)
+  const { probedDeadAfterMilliseconds: probed, lastFailure } = more
+  if (status !== 'gone')
+    return `    account ${show(name)}: still there${lastFailure === undefined ? '' : ` (${show(lastFailure)})`}`
+  const steps = [
+    `removed ${show(removedAfterMilliseconds)} ms`,
+    `read back ${show(readBackAfterMilliseconds)} ms`,
+    typeof probed === 'number' ? `probed dead ${show(probed)} ms` : 'no secret to probe',
+  ]
+  return `    account ${show(name)}: ${steps.join(', ')}`
 }
 
 /** One need as words: `an owner of tool tickets: a@example.com or b@example.com`. */

@@ -1,6 +1,7 @@
 // The lifecycles, as closed tables. Expiry and locks are overlays judged at use; no table knows them.
 
 import type {
+  AccountState,
   AgentState,
   CredentialState,
   GrantState,
@@ -26,6 +27,13 @@ export const LIFECYCLES = {
   grant: table<GrantState>({ active: ['superseded', 'revoked'], superseded: [], revoked: [] }),
   session: table<SessionState>({ open: ['revoked'], revoked: [] }),
   credential: table<CredentialState>({ issued: ['revoked'], revoked: [] }),
+  // `planned` is gone at once where the tool was surely never asked.
+  account: table<AccountState>({
+    planned: ['present', 'leaving', 'gone'],
+    present: ['leaving'],
+    leaving: ['gone'],
+    gone: [],
+  }),
   revocation: table<RevocationState>({ open: ['complete'], complete: [] }),
   agent: table<AgentState>({
     active: ['decommissioning'],

@@ -115,6 +115,35 @@ export const BEARER = {
 export const VERIFIERS_PER_TOOL = 2
 export const VERIFIER_WARNING_SECONDS = 30 * DAY
 
+/** Tools' own admin APIs. Milliseconds. */
+export const TARGET = {
+  /** One call; a create is several of the tool's own. */
+  createMs: 15_000,
+  changeMs: 15_000,
+  lookMs: 10_000,
+  listMs: 30_000,
+  /** How long after its deadline a create may still be carried out by a tool that is slow (S16). */
+  settleMs: 30_000,
+  /** Calls to one tool at a time, and how many may wait for their turn. */
+  atOnce: 4,
+  waiting: 64,
+  /** The breaker: opens after so many failures in a row, for so long, doubled each time it fails again. */
+  failuresToOpen: 5,
+  openMs: 5_000,
+  openMsMax: 60_000,
+  /** Between two tries of taking an account away, doubled each time, and half of it by chance. */
+  retryMs: 250,
+  retryMsMax: 60_000,
+  /** An account that is not confirmed gone by then is outstanding (P5). */
+  goneMs: 15_000,
+  /** Accounts that one reconciliation reads of a tool. */
+  listed: 10_000,
+  reconcileMs: 60_000,
+} as const
+
+/** The longest life of a credential in a tool that can take nothing away (seconds). */
+export const UNREVOCABLE_SECONDS_MAX = 5 * MINUTE
+
 /** Guards (S15), seconds. */
 export const GUARD_LEASE_SECONDS = 10
 export const GUARDS_PER_TOOL = 256

@@ -2,14 +2,15 @@
 // detail that the tool enforces is in one. It resolves nothing, and repeats nothing that could be a secret (S5).
 
 import type { AccountTarget, ReconcilePolicy, ToolManifest, ToolTarget } from './manifest.ts'
-import { oneOf, quoted, suggestion } from './manifest-faults.ts'
-import type { Linking } from './manifest-link.ts'
+import { type Faults, oneOf, quoted, suggestion } from './manifest-faults.ts'
 import type { Read } from './manifest-read.ts'
 import type { Path } from './manifest-yaml.ts'
 import { isOnOrigin, normalizeResource } from './resource-url.ts'
 import { detailsNamed, isWellFormed, RIGHT_VALUE } from './rights.ts'
 import { isSecretReference } from './secret-reference.ts'
 import { targetWarnings } from './target-limits.ts'
+
+type Linking = { readonly issuerOrigin: string | null; readonly faults: Faults }
 
 const PATH = ['spec', 'target'] as const
 const NONE: ToolTarget = { type: 'none' }

@@ -1,7 +1,7 @@
 // What the store holds: one row type a noun. Rows say what happened; whether something is alive is judged at each
 // use from all of them (judge.ts) and never written into one row (STORE rule 4).
 
-import type { ApprovalLevel, Delivery, Details, TokenAlg, VerifiedBy } from './manifest.ts'
+import type { ApprovalLevel, Delivery, Details, TargetConnection, TokenAlg, VerifiedBy } from './manifest.ts'
 import type { SliceValue } from './slice.ts'
 
 /** Milliseconds since the Unix epoch. */
@@ -205,9 +205,11 @@ export type Grant = {
 
 export type CredentialState = 'issued' | 'revoked'
 
-/** A minted token, by jti; the token itself is kept nowhere (P1, P7). */
+/** A minted token, by jti, or an account's secret as one mint handed it out; it is kept nowhere in the clear (P1, P7). */
 export type Credential = {
   readonly id: string
+  /** The account whose secret it is; absent: it is a token of ours. Then `kid` is empty and `claimsHash` the secret's. */
+  readonly account?: string
   readonly agent: string
   readonly session: string
   readonly grant: string
@@ -228,6 +230,45 @@ export type Credential = {
     readonly installation: number
     readonly approvers: readonly number[]
   }
+}
+
+export type AccountState = 'planned' | 'present' | 'leaving' | 'gone'
+
+/**
+ * One account in a tool, of one agent and grant: written before the tool is asked for it, and `gone` only once it was
+ * read back, so that no crash forgets one (P9). Its next generation is planned only when the last is gone.
+ */
+export type Account = {
+  /** `acc_` + the grant's id and the generation: a second intent for the same finds the first. */
+  readonly id: string
+  readonly agent: string
+  readonly tool: string
+  readonly grant: string
+  readonly generation: number
+  /** What the tool knows it by: deterministic, so that it is found after any crash. */
+  readonly name: string
+  /** Where it was made, whatever the tool's manifest says by now. */
+  readonly target: TargetConnection
+  readonly rights: readonly string[]
+  /** The latest end of its credentials; past it the account goes. */
+  readonly until: Instant
+  readonly state: AccountState
+  /** Its secret under the KEK, bound to this row (S19); null before it is known and once it is gone. */
+  readonly sealed: string | null
+  readonly external: string | null
+  /** A create may still be carried out until then, so nothing that is read back counts before (S16). Null: its outcome is known. */
+  readonly unsettledUntil: Instant | null
+  readonly createdAt: Instant
+  readonly leavingSince: Instant | null
+  readonly because: string | null
+  readonly revocation: string | null
+  /** Of taking it away: how often it was tried in vain, and why last. */
+  readonly attempts: number
+  readonly lastFailure: string | null
+  readonly removedAt: Instant | null
+  readonly readBackAt: Instant | null
+  /** Null: there was no secret to try, or the tool cannot be probed. */
+  readonly probedAt: Instant | null
 }
 
 export type LockKind = 'agent' | 'tool' | 'owner' | 'everything'
@@ -262,10 +303,19 @@ export type ActOfTakingAway =
   | 'key compromised'
   | 'clock reset'
 
+/** What is known of one account's end; instants are null until then. */
+export type AccountProof = Pick<Account, 'id' | 'name' | 'removedAt' | 'readBackAt' | 'probedAt'> & {
+  readonly gone: boolean
+  readonly lastFailure: string | null
+}
+
 /** What one tool's side must still confirm. */
 export type Confirmation = {
   readonly tool: string
-  readonly verifiedBy: VerifiedBy
+  /** `target`: accounts in the tool itself, which are read back and probed. */
+  readonly verifiedBy: VerifiedBy | 'target'
+  /** Of `target`: every account that the act took, or that was still leaving within its reach. */
+  readonly accounts?: readonly AccountProof[]
   /** Credentials of this tool that it took and that were not yet expired. */
   readonly credentials: number
   /** The last instant at which one of them could still be accepted by a verifier that asks nobody: exp + leeway. */
@@ -376,6 +426,7 @@ export type Rows = {
   request: AccessRequest
   grant: Grant
   credential: Credential
+  account: Account
   lock: Lock
   revocation: Revocation
   bearer: Bearer

@@ -1,6 +1,7 @@
 // The closed list of what the trail can say: every kind of record, when it is written, and the shape of its body.
 // To add a kind, add a row. E-mails and free text are always `freeText` or `person`, never a plain string.
 import { z } from 'zod'
+import { DRIFTS } from './drift.ts'
 import { APPROVAL_LEVELS, DELIVERIES, VERIFIED_BY } from './manifest.ts'
 import { Personal } from './personal.ts'
 import { PROBLEM_CODES } from './problem.ts'
@@ -137,6 +138,49 @@ export const RECORD_KINDS = {
     }),
   ),
   'credential.revoked': kind('A credential was taken away.', z.strictObject(ended)),
+  'account.planned': kind(
+    'A tool is about to be asked for an account: written before the call (P9).',
+    z.strictObject({ name: word, rights: z.array(word).max(256), url, until: time }),
+  ),
+  'account.created': kind(
+    'The account is there with exactly its rights, as the tool was asked again. `secretHash` is that of its secret.',
+    z.strictObject({ name: word, secretHash: sha256, afterMilliseconds: count }),
+  ),
+  'account.leaving': kind(
+    'An account must go; the tool is asked until it has.',
+    z.strictObject({ name: word, because }),
+  ),
+  'account.removed': kind(
+    'An account is gone: removed, read back, and its secret tried in vain. Null: it had none that was known here.',
+    z.strictObject({
+      name: word,
+      attempts: count,
+      removedAfterMilliseconds: count,
+      readBackAfterMilliseconds: count,
+      probedAfterMilliseconds: count.nullable(),
+    }),
+  ),
+  'account.failed': kind(
+    'A call to a tool about an account failed. Of one that is leaving: written at the 1st, 2nd, 4th, 8th … failure.',
+    z.strictObject({
+      name: word,
+      doing: z.enum(['create', 'remove', 'look', 'probe']),
+      why: word,
+      attempts: count,
+      detail: freeText.optional(),
+    }),
+  ),
+  'tool.drift': kind(
+    'A tool holds something else than it should, first seen now. `name` and `rights` are in its own words.',
+    z.strictObject({
+      finding: z.enum(DRIFTS),
+      name: freeText,
+      account: word.optional(),
+      rights: z.array(freeText).max(256).optional(),
+      did: z.enum(['reported', 'removed', 'healed', 'failed']),
+      detail: freeText.optional(),
+    }),
+  ),
   refusal: kind(
     'An authenticated caller was refused; `detail` is the precise reason (P8).',
     z.strictObject({ code, detail: freeText.optional(), route: word.optional(), scopes: scopes.optional() }),
@@ -264,6 +308,7 @@ export const subject = z.strictObject({
   request: id.optional(),
   grant: id.optional(),
   credential: id.optional(),
+  account: id.optional(),
   /** Always personal, however it is written. */
   owner: z.union([word, person]).optional(),
   lock: id.optional(),

@@ -69,6 +69,11 @@ export class TargetFailure extends Error {
  */
 export interface Target {
   readonly capabilities: Capabilities
+  /**
+   * Rights as `look` will name them once they are held: sorted, unique, each in one spelling. Asks nobody. Throws `refused`,
+   * with a hint, for a word that is none of this tool's.
+   */
+  canonical(rights: readonly string[]): readonly string[]
   /** Makes the account, or completes one of that name that was made by half, and reads back that its rights are exactly these. */
   create(wanted: WantedAccount, signal: AbortSignal): Promise<MadeAccount>
   /** Brings the rights of an account that is there back to exactly these. */

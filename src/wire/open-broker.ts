@@ -4,22 +4,26 @@
 import { createExpiryWatch } from '../actions/expiry-watch.ts'
 import type { Deps, Guards, Keys, Log, Notifier, Store } from '../actions/ports.ts'
 import { ensureKeys } from '../actions/rotate-keys.ts'
+import { createToolCalls } from '../actions/tool-calls.ts'
 import { createKeys } from '../adapters/keys/create-keys.ts'
 import { loadKek } from '../adapters/keys/kek.ts'
 import { createSigner, type KeyRing } from '../adapters/keys/signer.ts'
+import { createVault } from '../adapters/keys/vault.ts'
 import { openPostgresStore } from '../adapters/store/postgres/postgres-store.ts'
 import { openSqliteStore } from '../adapters/store/sqlite/sqlite-store.ts'
 import { systemClock } from '../adapters/system/clock.ts'
 import { type DataFolder, openDataFolder } from '../adapters/system/data-folder.ts'
 import { systemIds } from '../adapters/system/ids.ts'
 import type { Config } from '../config.ts'
-import { LIFETIME } from '../core/limits.ts'
+import { LIFETIME, TARGET } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { type ConnectedTargets, connectTargets } from './connect-targets.ts'
 
 export type Broker = {
   readonly deps: Deps
   readonly keys: Keys
   readonly folder: DataFolder
+  readonly targets: ConnectedTargets
   close(): Promise<void>
 }
 
@@ -71,10 +75,19 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
     await store.close()
     return err(thrown instanceof Error ? thrown.message : String(thrown))
   }
+  const targets = connectTargets({
+    env: process.env,
+    secretsPath: config.secretsPath,
+    dataPath: folder.value.path,
+    kekPath: config.kek.from === 'value' ? null : config.kek.path,
+  })
   const deps: Deps = {
     store,
     signer,
     keys,
+    vault: createVault(kek.value),
+    targets,
+    toolCalls: createToolCalls(systemClock, TARGET),
     clock: systemClock,
     ids,
     guards: connections.guards({ store, clock: systemClock }),
@@ -87,6 +100,7 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
     deps,
     keys,
     folder: folder.value,
+    targets,
     async close() {
       await signer.close()
       await store.close()

@@ -11,8 +11,10 @@ import { createToolsetReader } from '../actions/list-access.ts'
 import { createRefusals } from '../actions/note-refusals.ts'
 import type { Deps, Guards, Log } from '../actions/ports.ts'
 import { createRateLimiter } from '../actions/rate-limit.ts'
+import { reapAccounts } from '../actions/reap-accounts.ts'
 import { reconcileTargets } from '../actions/reconcile-targets.ts'
 import { ensureKeys, tendKeys } from '../actions/rotate-keys.ts'
+import { createTakingAway } from '../actions/take-accounts-away.ts'
 import { recordOf, transact } from '../actions/transact.ts'
 import { createConsoleApp } from '../adapters/console/console-app.ts'
 import { createApiApp } from '../adapters/http/api-app.ts'
@@ -127,9 +129,18 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     return err(cannotListen(thrown, config))
   }
 
+  const takingAway = createTakingAway(deps)
+  broker.targets.onWake(
+    () =>
+      void takingAway
+        .start()
+        .catch((error: unknown) => log.error({ error: String(error) }, 'accounts wait for a round')),
+  )
   const shouted = new Set<string>()
   const rounds = startRounds(log, [
     { name: 'reconcile', everyMs: 250, run: () => reconcileTargets(deps, shouted) },
+    { name: 'accounts', everyMs: 250, run: () => takingAway.start() },
+    { name: 'reaper', everyMs: 2_000, run: () => reapAccounts(deps) },
     { name: 'keys', everyMs: 30_000, run: () => lookAfterKeys(deps) },
     { name: 'refusals', everyMs: 10_000, run: () => edge.refusals.flush() },
   ])
@@ -147,6 +158,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     async close() {
       await closeAll()
       await rounds.stop()
+      await takingAway.stop()
       await edge.refusals.flush(true)
       rmSync(broker.folder.socket, { force: true })
       await broker.close()

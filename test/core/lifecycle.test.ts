@@ -7,6 +7,7 @@ const TERMINAL: Record<Machine, readonly string[]> = {
   grant: ['superseded', 'revoked'],
   session: ['revoked'],
   credential: ['revoked'],
+  account: ['gone'],
   revocation: ['complete'],
   agent: ['decommissioned'],
   revision: ['replaced'],

@@ -24,6 +24,31 @@ const approver = personal('sre-lead@example.com')
 /** One body of every kind, with everything that may be left out. A kind without a row here does not compile. */
 const bodies: { [K in RecordKind]: RecordBody<K> } = {
   'installation.initialized': { owner: approver, revision: 'rev_1', issuer: 'http://127.0.0.1:8420' },
+  'account.planned': { name: 'hp-0123456789abcdef', rights: ['ops:Agent'], url: 'https://rt.example.com', until: at },
+  'account.created': { name: 'hp-0123456789abcdef', secretHash: sha, afterMilliseconds: 12 },
+  'account.leaving': { name: 'hp-0123456789abcdef', because: 'narrowed' },
+  'account.removed': {
+    name: 'hp-0123456789abcdef',
+    attempts: 0,
+    removedAfterMilliseconds: 8,
+    readBackAfterMilliseconds: 9,
+    probedAfterMilliseconds: null,
+  },
+  'account.failed': {
+    name: 'hp-0123456789abcdef',
+    doing: 'remove',
+    why: 'timeout',
+    attempts: 2,
+    detail: personal('no answer'),
+  },
+  'tool.drift': {
+    finding: 'over-scoped',
+    name: personal('hp-0123456789abcdef'),
+    account: 'acc_1',
+    rights: [personal('ops:Manager')],
+    did: 'healed',
+    detail: personal('500'),
+  },
   'revision.proposed': { revision: 'rev_1', digest: sha, base: null, source: 'watch', narrowings: 1, widenings: 2 },
   'revision.in_force': {
     revision: 'rev_1',

@@ -27,6 +27,7 @@ import type { Manifest } from '../../src/core/manifest.ts'
 import { NEW_LOCKABLE, type Row } from '../../src/core/model.ts'
 import { reveal } from '../../src/core/record.ts'
 import { ok } from '../../src/core/result.ts'
+import { fakeTargets } from '../support/fake-targets.ts'
 import { agent, entry, scope, setOf, tool } from '../support/manifest-set.ts'
 import { silentLog, storeOnDisk, unwrap } from '../support/store-on-disk.ts'
 
@@ -81,6 +82,7 @@ export async function serveMcp(rates: Rates = {}) {
     store,
     signer,
     keys: createKeys(kek),
+    ...fakeTargets(kek, clock),
     clock,
     ids,
     guards: { lease: () => ({ leaseSeconds: 0 }), acknowledged: () => ({ all: false, guards: 0 }) },

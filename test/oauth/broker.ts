@@ -36,6 +36,7 @@ import { reveal } from '../../src/core/record.ts'
 import { ok } from '../../src/core/result.ts'
 import { createFrontDoor, type FrontDoor } from '../../src/wire/front-door.ts'
 import { besideTheFrontDoor } from '../../src/wire/side-door.ts'
+import { fakeTargets } from '../support/fake-targets.ts'
 import { agent, entry, setOf, tool } from '../support/manifest-set.ts'
 import { operator, silentLog, unwrap } from '../support/store-on-disk.ts'
 import { testStore } from '../support/test-store.ts'
@@ -89,6 +90,7 @@ export async function startBroker(options: { readonly clock?: Clock; readonly lo
       store,
       signer,
       keys: brokerKeys,
+      ...fakeTargets(kek, clock),
       clock,
       ids,
       guards: {

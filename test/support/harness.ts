@@ -6,7 +6,7 @@ import { createExpiryWatch } from '../../src/actions/expiry-watch.ts'
 import { initialize } from '../../src/actions/initialize.ts'
 import { issueCredential } from '../../src/actions/issue-credential.ts'
 import { openSession } from '../../src/actions/open-session.ts'
-import type { Context, Deps, Keys, Settings } from '../../src/actions/ports.ts'
+import type { CallLimits, Context, Deps, Keys, Settings } from '../../src/actions/ports.ts'
 import { requestAccess } from '../../src/actions/request-access.ts'
 import { ensureKeys } from '../../src/actions/rotate-keys.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
@@ -14,6 +14,8 @@ import { createSigner } from '../../src/adapters/keys/signer.ts'
 import type { ManifestSet } from '../../src/core/manifest.ts'
 import type { Grant, Kind, Rows, Session } from '../../src/core/model.ts'
 import { type RevealedRecord, reveal } from '../../src/core/record.ts'
+import type { Target } from '../../src/core/target.ts'
+import { fakeTargets } from './fake-targets.ts'
 import { operator, type StoreOnDisk, silentLog, storeOnDisk, unwrap } from './store-on-disk.ts'
 
 type Told = Parameters<Deps['notifier']['notify']>[0]
@@ -52,7 +54,11 @@ export const as = {
   }),
 } as const satisfies Record<string, Context | ((email: string) => Context)>
 
-export async function createHarness(more: Partial<Settings> = {}): Promise<Harness> {
+export async function createHarness(
+  more: Partial<Settings> = {},
+  tools: ReadonlyMap<string, Target> = new Map(),
+  limits: Partial<CallLimits> = {},
+): Promise<Harness> {
   const disk = await storeOnDisk()
   const { clock, ids } = disk
   let { store } = disk
@@ -75,6 +81,7 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
     store,
     signer,
     keys,
+    ...fakeTargets(kek, clock, tools, limits),
     clock,
     ids,
     guards: { lease: () => ({ leaseSeconds: 10 }), acknowledged: () => ({ all: true, guards: 0 }) },
@@ -120,7 +127,13 @@ export async function createHarness(more: Partial<Settings> = {}): Promise<Harne
       await store.close()
       store = await disk.reopen()
       signer = await createSigner({ store, kek, clock, settings, log: silentLog })
-      deps = { ...deps, store, signer, expiry: createExpiryWatch(clock, store.highestTime()) }
+      deps = {
+        ...deps,
+        ...fakeTargets(kek, clock, tools, limits),
+        store,
+        signer,
+        expiry: createExpiryWatch(clock, store.highestTime()),
+      }
       return deps
     },
     async close() {

@@ -3,6 +3,7 @@
 import { digest, type Json } from '../../src/core/canonical.ts'
 import type {
   AccessEntry,
+  AccountTarget,
   AgentManifest,
   IdentityKey,
   Manifest,
@@ -69,6 +70,23 @@ export const tool = (name: string, more: Partial<ToolManifest> = {}): ToolManife
   source,
   ...more,
 })
+
+/** A tool with accounts of its own, reached at its resource. */
+export const accountTool = (name: string, more: Partial<AccountTarget> = {}, of: Partial<ToolManifest> = {}) =>
+  tool(name, {
+    details: {},
+    ...of,
+    target: {
+      type: 'redmine',
+      url: `https://${name}.example.com`,
+      secret: 'env:HALLPASS_TOOL_FAKE',
+      recipe: null,
+      values: {},
+      rights: { read: ['Read'], comment: ['Comment', 'Read'], close: ['Close'] },
+      reconcile: { ghosts: 'remove', others: 'report', overScoped: 'heal', exempt: [] },
+      ...more,
+    },
+  })
 
 export const role = (name: string, access: readonly AccessEntry[]): RoleManifest => ({
   kind: 'Role',

@@ -165,6 +165,16 @@ export const asked = z
   ])
   .openapi('Asked')
 
+/** Of an account in the tool itself; after how many milliseconds, or null. */
+const accountProof = z.strictObject({
+  name: z.string(),
+  status: z.enum(['leaving', 'gone']),
+  removedAfterMilliseconds: z.number().nullable(),
+  readBackAfterMilliseconds: z.number().nullable(),
+  probedDeadAfterMilliseconds: z.number().nullable(),
+  lastFailure: z.string().optional(),
+})
+
 export const receipt = z
   .strictObject({
     id: z.string(),
@@ -183,6 +193,7 @@ export const receipt = z
           verifiedBy: z.string(),
           credentials: count,
           status: z.string(),
+          accounts: z.array(accountProof).readonly().optional(),
           deadBy: time.optional(),
           confirmedAt: time.optional(),
           how: z.string().nullable().optional(),

@@ -145,7 +145,10 @@ export async function presentCredential(reader: Reader, credential: Credential) 
   function credentialStatus() {
     if (judged?.ok) return 'live' as const
     if (revocation !== undefined) {
-      const confirmation = revocation.confirmations.find(({ tool }) => tool === credential.tool)
+      const isAccount = credential.account !== undefined
+      const confirmation = revocation.confirmations.find(
+        ({ tool, verifiedBy }) => tool === credential.tool && (verifiedBy === 'target') === isAccount,
+      )
       if (revocation.state === 'complete' || confirmation?.confirmedAt != null) return 'revoked' as const
       return confirmation !== undefined && reader.now > confirmation.deadline
         ? ('outstanding' as const)

@@ -60,9 +60,9 @@ const VERBS: ReadonlyMap<string, Verb> = new Map([
     const wanted = { grant: grantId, scopes: null, details: null, via: 'inline' } as const
     const issued = await issueCredential(edge.deps, caller, wanted, requestId)
     if (!issued.ok) return issued
-    const { credential, token } = issued.value
+    const { credential, token, use } = issued.value
     return ok({
-      tokenType: 'Bearer',
+      ...(use === null ? { tokenType: 'Bearer' } : { tokenType: 'N_A', use }),
       accessToken: token,
       expiresAt: rfc3339(credential.expiresAt),
       resource: credential.resource,

@@ -105,13 +105,17 @@ export const OUTPUTS = {
   ),
   request_access: asked,
   access_status: asked,
-  issue_token: output({ tokenType: text(), accessToken: text(), expiresAt: instant, resource: text(), scopes: texts }, [
-    'tokenType',
-    'accessToken',
-    'expiresAt',
-    'resource',
-    'scopes',
-  ]),
+  issue_token: output(
+    {
+      tokenType: text('Bearer, or N_A where `use` says how it is sent'),
+      accessToken: text(),
+      expiresAt: instant,
+      resource: text(),
+      scopes: texts,
+      use: object({ header: text('The header to send it in'), prefix: text('What stands before it there') }),
+    },
+    ['tokenType', 'accessToken', 'expiresAt', 'resource', 'scopes'],
+  ),
   release_access: output(
     {
       status: { type: 'string', enum: ['revoking', 'revoked', 'withdrawn'] },

@@ -60,12 +60,13 @@ export async function exchangeToken(
   )
   if (!issued.ok) return refuse({ problem: issued.error }, tool)
 
-  const { credential, token } = issued.value
+  const { credential, token, use } = issued.value
   const details = authorizationDetails(credential.details)
   return ok({
     access_token: token,
     issued_token_type: ACCESS_TOKEN_TYPE,
-    token_type: 'Bearer',
+    // RFC 8693 section 2.2.1: not a token that is sent as a bearer; `hallpass_use` says how.
+    ...(use === null ? { token_type: 'Bearer' } : { token_type: 'N_A', hallpass_use: use }),
     expires_in: Math.max(0, Math.floor((credential.expiresAt - deps.clock.now()) / 1000)),
     scope: credential.scopes.join(' '),
     ...(details === undefined ? {} : { authorization_details: details }),

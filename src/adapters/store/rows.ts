@@ -60,6 +60,15 @@ const searchable: Searchable = {
     state: (row) => row.state,
     expires: (row) => row.expiresAt,
   },
+  account: {
+    agent: (row) => row.agent,
+    tool: (row) => row.tool,
+    grant: (row) => row.grant,
+    revocation: (row) => row.revocation,
+    state: (row) => row.state,
+    // What a tool lists is looked up by the name alone.
+    hash: (row) => row.name,
+  },
   lock: {
     agent: (row) => (row.kind === 'agent' ? row.name : null),
     tool: (row) => (row.kind === 'tool' ? row.name : null),

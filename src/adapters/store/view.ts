@@ -18,6 +18,7 @@ const CACHED: Partial<Record<Kind, number>> = {
   request: 10_000,
   grant: 50_000,
   credential: 50_000,
+  account: 10_000,
   revocation: 2_000,
 }
 const CACHE_TTL_MS = 15 * 60_000

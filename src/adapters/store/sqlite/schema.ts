@@ -156,7 +156,9 @@ const first: readonly Step[] = [
 
 const versions: readonly Step[] = rowTable('past', ['slice'])
 
-export const MIGRATIONS: readonly (readonly Step[])[] = [first, versions]
+const accounts: readonly Step[] = rowTable('account', ['agent', 'tool', 'grant', 'revocation', 'state', 'hash'])
+
+export const MIGRATIONS: readonly (readonly Step[])[] = [first, versions, accounts]
 
 /**
  * Brings the database to this code's schema, each step in a transaction of its own.

@@ -1,0 +1,193 @@
+// Takes accounts away in the tools: remove, read back, try the secret, and only then `gone` (S15). Each until it worked,
+// with growing pauses, a few at a time a tool. It never believes a status, and a tool that is down holds up no other.
+
+import { orderOf } from '../core/account-name.ts'
+import { move } from '../core/lifecycle.ts'
+import { type Account, keyOf } from '../core/model.ts'
+import { ok } from '../core/result.ts'
+import { type Target, TargetFailure } from '../core/target.ts'
+import { accountSubject, asFailure, connectionOf, failedRecord, keeper, liveAccounts } from './account-rows.ts'
+import { withFailure } from './confirm-accounts.ts'
+import { finishRevocation } from './finish-revocation.ts'
+import type { Deps } from './ports.ts'
+import { recordOf, transact } from './transact.ts'
+
+/** While a tool takes the time that it may: how soon the secret is tried again (ms). */
+const SOON_MS = 100
+
+export type TakingAway = {
+  /** Starts what is due and does not wait for it: a tool that hangs holds up no other. */
+  start(): Promise<void>
+  /** Starts what is due; answers once all that runs has ended. */
+  round(): Promise<void>
+  /** Nothing new is started; resolves once what was started has ended. */
+  stop(): Promise<void>
+}
+
+type Pause = { readonly attempts: number; readonly at: number }
+type Outcome = 'gone' | { readonly retryInMs: number } | { readonly failed: TargetFailure; readonly doing: Doing }
+type Doing = 'remove' | 'look' | 'probe'
+
+export function createTakingAway(deps: Deps): TakingAway {
+  const { limits } = deps.toolCalls
+  /** By account id. Lost at a restart: then everything is due at once. */
+  const pauses = new Map<string, Pause>()
+  const running = new Map<string, { readonly tool: string; readonly done: Promise<void> }>()
+  let stopped = false
+
+  async function start(): Promise<void> {
+    for (const account of await liveAccounts(deps, ['leaving'])) {
+      if (stopped) break
+      const busy = [...running.values()].filter(({ tool }) => tool === account.tool).length
+      const pause = pauses.get(account.id)
+      if (running.has(account.id) || busy >= limits.atOnce) continue
+      if (pause !== undefined && deps.clock.monotonic() < pause.at) continue
+      const done = deps.toolCalls
+        .inOrder(orderOf(account), () => attempt(account.id, pause?.attempts ?? account.attempts))
+        .catch((thrown: unknown) => deps.log.error({ account: account.name, error: String(thrown) }, 'not taken away'))
+        .finally(() => {
+          running.delete(account.id)
+          // What waited for a place has it now.
+          if (!stopped) deps.targets.wake()
+        })
+      running.set(account.id, { tool: account.tool, done })
+    }
+  }
+
+  async function attempt(id: string, attempts: number): Promise<void> {
+    const account = (await deps.store.read([keyOf('account', id)])).get('account', id)
+    if (account?.state !== 'leaving') return void pauses.delete(id)
+    const outcome = await takeAway(deps, account)
+    if (outcome === 'gone') return void pauses.delete(id)
+    if ('retryInMs' in outcome) return void pauses.set(id, { attempts, at: deps.clock.monotonic() + outcome.retryInMs })
+    const { failed, doing } = outcome
+    // Not even asked: it is the breaker's pause, not a failure of this account's.
+    const counted = failed.why === 'busy' && !failed.mayHaveActed ? attempts : attempts + 1
+    pauses.set(id, { attempts: counted, at: deps.clock.monotonic() + pauseMs(deps, counted, failed) })
+    if (counted > attempts && Number.isInteger(Math.log2(counted))) await note(deps, account, counted, doing, failed)
+  }
+
+  return {
+    start,
+    async round() {
+      await start()
+      await Promise.all([...running.values()].map(({ done }) => done))
+    },
+    async stop() {
+      stopped = true
+      await Promise.all([...running.values()].map(({ done }) => done))
+    },
+  }
+}
+
+/** Exponential, half of it by chance, and never sooner than the tool asked. */
+function pauseMs({ toolCalls: { limits }, ids }: Deps, attempts: number, failure: TargetFailure): number {
+  const full = Math.min(limits.retryMs * 2 ** Math.min(attempts, 30), limits.retryMsMax)
+  const chance = (ids.random(1)[0] ?? 0) / 256
+  return Math.max(full / 2 + (full / 2) * chance, (failure.retryAfterSeconds ?? 0) * 1000)
+}
+
+async function takeAway(deps: Deps, account: Account): Promise<Outcome> {
+  const { name, tool, unsettledUntil } = account
+  let doing: Doing = 'remove'
+  const call = <T>(step: Doing, act: (target: Target, signal: AbortSignal) => Promise<T>, target: Target) => {
+    doing = step
+    return deps.toolCalls.call(tool, step === 'remove' ? 'changeMs' : 'lookMs', (signal) => act(target, signal))
+  }
+  try {
+    const target = deps.targets.of(await connectionOf(deps, account))
+    const { capabilities } = target
+    if (!capabilities.revokes) return await waitForItsEnd(deps, account)
+    await call('remove', (it, signal) => it.remove({ name }, signal), target)
+    const removedAt = deps.clock.now()
+    const held = await call('look', (it, signal) => it.look({ name }, signal), target)
+    if (held?.active) return { doing: 'look', failed: new TargetFailure('garbled', 'the tool still shows it active') }
+    const readBackAt = deps.clock.now()
+    const secret =
+      account.sealed === null ? null : deps.vault.open(account.sealed, { id: account.id, purpose: 'account' })
+    let probedAt: number | null = null
+    if (secret !== null && capabilities.probes) {
+      const verdict = await call('probe', (it, signal) => it.probe(secret, signal), target)
+      probedAt = deps.clock.now()
+      if (verdict === 'alive') {
+        if (probedAt - removedAt < capabilities.deadWithinMilliseconds) return { retryInMs: SOON_MS }
+        const failed = new TargetFailure('garbled', 'the tool says that it is inactive, and its secret still works')
+        return { doing: 'probe', failed }
+      }
+    }
+    // A create that nobody knows the end of may still arrive: removed again until it cannot (S16).
+    const leftMs = unsettledUntil === null ? 0 : unsettledUntil - deps.clock.now()
+    if (leftMs > 0) return { retryInMs: Math.min(leftMs, deps.toolCalls.limits.retryMs * 4) }
+    return await gone(deps, account, { removedAt, readBackAt, probedAt })
+  } catch (thrown) {
+    return { doing, failed: asFailure(thrown) }
+  }
+}
+
+/** Nothing can take it away: it is dead once it has surely expired, by a clock that does not step (S15). */
+async function waitForItsEnd(deps: Deps, account: Account): Promise<Outcome> {
+  const now = deps.clock.now()
+  deps.expiry.saw(account.id)
+  const livesMs = account.until - (account.leavingSince ?? now)
+  if (now < account.until || !deps.expiry.passed(account.id, livesMs))
+    return { retryInMs: Math.max(SOON_MS, Math.min(account.until - now, deps.toolCalls.limits.retryMsMax)) }
+  return gone(deps, account, { removedAt: now, readBackAt: now, probedAt: null })
+}
+
+type Proof = { readonly removedAt: number; readonly readBackAt: number; readonly probedAt: number | null }
+
+async function gone(deps: Deps, account: Account, proof: Proof): Promise<Outcome> {
+  const since = account.leavingSince ?? proof.removedAt
+  const after = (at: number) => Math.max(0, at - since)
+  const done = await transact<boolean>(deps, 'normal', async (look) => {
+    const row = await look.row('account', account.id)
+    if (row?.state !== 'leaving') return ok({ value: true, records: [] })
+    // Its create was settled meanwhile, or it became known: what was read back is not of the account as it is now.
+    if (row.sealed !== account.sealed || row.unsettledUntil !== account.unsettledUntil)
+      return ok({ value: false, records: [] })
+    const last: Account = { ...move('account', row, 'gone'), ...proof, sealed: null, unsettledUntil: null }
+    return ok({
+      value: true,
+      put: [{ kind: 'account' as const, row: last }],
+      records: [
+        recordOf(keeper(account.id), look.now, 'account.removed', accountSubject(row), {
+          name: row.name,
+          attempts: row.attempts,
+          removedAfterMilliseconds: after(proof.removedAt),
+          readBackAfterMilliseconds: after(proof.readBackAt),
+          probedAfterMilliseconds: proof.probedAt === null ? null : after(proof.probedAt),
+        }),
+      ],
+    })
+  })
+  if (!done.ok || !done.value.value) return { retryInMs: deps.toolCalls.limits.retryMs }
+  if (account.revocation !== null) {
+    const key = keyOf('revocation', account.revocation)
+    const revocation = (await deps.store.read([key])).get('revocation', account.revocation)
+    if (revocation?.state === 'open') await finishRevocation(deps, revocation)
+  }
+  return 'gone'
+}
+
+/** On the trail at the 1st, 2nd, 4th, 8th … failure, so that a tool that is down for a day is a page and not a book. */
+async function note(deps: Deps, account: Account, attempts: number, doing: Doing, failure: TargetFailure) {
+  const isLie = doing === 'probe' && failure.why === 'garbled'
+  const says = isLie ? 'an account that is gone by its tool is still alive' : 'an account could not be taken away'
+  const fields = { tool: account.tool, account: account.name, doing, why: failure.why, attempts }
+  if (isLie) deps.log.error(fields, says)
+  else deps.log.warn(fields, says)
+  await transact(deps, 'normal', async (look) => {
+    const row = await look.row('account', account.id)
+    if (row?.state !== 'leaving') return ok({ value: null, records: [] })
+    const told: Account = { ...row, attempts, lastFailure: `${doing}: ${failure.message}`.slice(0, 300) }
+    const revocation = row.revocation === null ? undefined : await look.row('revocation', row.revocation)
+    return ok({
+      value: null,
+      put: [
+        { kind: 'account' as const, row: told },
+        ...(revocation?.state === 'open' ? [{ kind: 'revocation' as const, row: withFailure(revocation, told) }] : []),
+      ],
+      records: [failedRecord(keeper(account.id), look.now, told, doing, failure)],
+    })
+  })
+}

@@ -1,0 +1,38 @@
+// Connects what actions know of tools' own admin APIs with the adapters that speak to them. An admin's secret is opened
+// at each call, for the connection that it was accepted with, and given to nobody else (S5).
+
+import type { Targets } from '../actions/ports.ts'
+import { readToolSecret, type SecretSources } from '../adapters/system/tool-secrets.ts'
+import type { TargetConnection } from '../core/manifest.ts'
+import type { Secret } from '../core/secret.ts'
+import { type Target, TargetFailure } from '../core/target.ts'
+
+export type MakeTarget = (connection: TargetConnection, secret: () => Promise<Secret>) => Target
+export type TargetMakers = { readonly [T in TargetConnection['type']]?: MakeTarget }
+
+/** By type; an adapter is known to the broker once it stands here. */
+export const TARGET_MAKERS: TargetMakers = {}
+
+export type ConnectedTargets = Targets & { onWake(listener: () => void): void }
+
+export function connectTargets(sources: SecretSources, makers: TargetMakers = TARGET_MAKERS): ConnectedTargets {
+  let wake: () => void = () => {}
+  return {
+    of(connection) {
+      const make = makers[connection.type]
+      if (make === undefined)
+        throw new TargetFailure('refused', `this version does not speak to ${connection.type} yet`, {
+          mayHaveActed: false,
+        })
+      return make(connection, async () => {
+        const secret = readToolSecret(connection.secret, sources)
+        if (!secret.ok) throw new TargetFailure('refused', secret.error, { mayHaveActed: false })
+        return secret.value
+      })
+    },
+    wake: () => wake(),
+    onWake(listener) {
+      wake = listener
+    },
+  }
+}
