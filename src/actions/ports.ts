@@ -1,5 +1,6 @@
 // What actions need of the outside, owned by those who use it. Adapters implement these; nothing here knows them.
 
+import type { Finding } from '../core/drift.ts'
 import type { TARGET } from '../core/limits.ts'
 import type { ApprovalLevel, TargetConnection, TokenAlg } from '../core/manifest.ts'
 import type { Instant, Key, Kind, Row, Rows, Seq, SigningKey } from '../core/model.ts'
@@ -194,6 +195,20 @@ export interface Targets {
   wake(): void
 }
 
+/** One finding, and what was done about it. */
+export type Reported = Finding & {
+  readonly did: 'reported' | 'removed' | 'healed' | 'failed'
+  readonly detail?: string
+}
+
+export type Reconciled = {
+  readonly at: Instant
+  readonly managed: number
+  readonly findings: readonly Reported[]
+  /** Why the tool could not be looked through; then the findings are those of the last time. */
+  readonly failure: string | null
+}
+
 /** Calls to tools: a deadline, a few at a time, a breaker per tool, and one after the other for one account (S16). */
 export type CallLimits = { readonly [K in keyof typeof TARGET]: number }
 export type ToolHealth = {
@@ -292,6 +307,8 @@ export type Deps = {
   readonly vault: Vault
   readonly targets: Targets
   readonly toolCalls: ToolCalls
+  /** What was last found in each tool with accounts, since this process started. */
+  readonly drifts: Map<string, Reconciled>
   readonly clock: Clock
   readonly ids: Ids
   readonly guards: Guards

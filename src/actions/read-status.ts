@@ -1,6 +1,7 @@
 // How the whole house stands, for those who watch it: what is outstanding, waiting, overdue, locked, stale.
 // Each list is cut at its first hundred and says how many there are.
 
+import { DRIFTS, type Drift } from '../core/drift.ts'
 import { isLocked, reviewEnd } from '../core/judge.ts'
 import type { Kind, Rows } from '../core/model.ts'
 import type { Problem } from '../core/problem.ts'
@@ -13,6 +14,7 @@ import type { Caller, Deps, Where } from './ports.ts'
 import { isClockBehind } from './readiness.ts'
 import { presentRevocation } from './revoke.ts'
 import { expiringVerifiers } from './revoke-bearer.ts'
+import { presentReconciled } from './see-tools.ts'
 
 const SHOWN = 100
 const COUNT_MAX = 10_000
@@ -28,13 +30,28 @@ export type Load = {
   readonly waitingRequests: number
   readonly openRevocations: number
   readonly outstandingRevocations: number
+  /** By state. */
+  readonly accounts: Readonly<Record<'planned' | 'present' | 'leaving', number>>
+  /** What was last found in the tools, by kind, and how many tools could not be looked through. */
+  readonly drift: Readonly<Record<Drift, number>>
+  readonly toolsUnread: number
 }
 
 /** What metrics show of it; each counted up to 10,000. */
-export async function readLoad(deps: Pick<Deps, 'store' | 'clock'>): Promise<Load> {
+export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts'>): Promise<Load> {
   const now = deps.clock.now()
   const open = await all(deps, 'revocation', { state: 'open' })
+  const accounts = async (state: string) => (await all(deps, 'account', { state })).length
+  const seen = [...deps.drifts.values()]
+  const found = (drift: Drift) => seen.flatMap(({ findings }) => findings).filter((one) => one.drift === drift).length
   return {
+    accounts: {
+      planned: await accounts('planned'),
+      present: await accounts('present'),
+      leaving: await accounts('leaving'),
+    },
+    drift: Object.fromEntries(DRIFTS.map((drift) => [drift, found(drift)])) as Record<Drift, number>,
+    toolsUnread: seen.filter(({ failure }) => failure !== null).length,
     waitingRequests: (await all(deps, 'request', { state: 'pending', expiresAfter: now })).length,
     openRevocations: open.length,
     outstandingRevocations: open.filter((row) => presentRevocation(row, now).status === 'outstanding').length,
@@ -85,6 +102,15 @@ async function statusNow(deps: Deps) {
         .map(({ id, kind, name, until }) => ({ id, kind, name, ...(until === null ? {} : { until: rfc3339(until) }) })),
     },
     signingKey: signing === undefined ? null : { kid: signing.id, since: rfc3339(signing.signsFrom) },
+    // Those that something is wrong with.
+    tools: [...deps.drifts]
+      .map(([tool, last]) => ({
+        tool,
+        reachable: deps.toolCalls.health(tool).state === 'closed',
+        ...presentReconciled(last),
+      }))
+      .filter(({ reachable, found, failure }) => !reachable || found > 0 || failure !== undefined)
+      .slice(0, SHOWN),
     verifiersExpiring: verifiers.map(({ id, subject, expiresAt }) => ({
       id,
       tool: subject,

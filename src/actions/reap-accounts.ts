@@ -8,22 +8,24 @@ import { keeper, leaving, leavingRecord, liveAccounts } from './account-rows.ts'
 import type { Deps } from './ports.ts'
 import { transact } from './transact.ts'
 
-/** One round. Answers how many were made to leave. */
-export async function reapAccounts(deps: Deps): Promise<number> {
-  let reaped = 0
-  for (const account of await liveAccounts(deps, ['planned', 'present']))
-    if (account.state === 'planned' || deps.clock.now() >= account.until) {
-      // Behind whoever is making it at this moment: what is then still planned belongs to nobody.
-      const done = deps.toolCalls.inOrder(orderOf(account), () => reap(deps, account.id))
-      if (account.state === 'present') reaped += (await done) ? 1 : 0
-      else
-        done.catch((thrown: unknown) => deps.log.error({ account: account.name, error: String(thrown) }, 'not reaped'))
-    }
-  if (reaped > 0) deps.targets.wake()
-  return reaped
+/**
+ * One round: starts what is due and does not wait for it, for each goes behind whoever uses the account at this moment.
+ * `ended` resolves once all of it has.
+ */
+export async function reapAccounts(deps: Deps): Promise<{ readonly ended: Promise<unknown> }> {
+  const due = (await liveAccounts(deps, ['planned', 'present'])).filter(
+    ({ state, until }) => state === 'planned' || deps.clock.now() >= until,
+  )
+  const reaped = due.map((account) =>
+    deps.toolCalls
+      .inOrder(orderOf(account), () => reap(deps, account.id))
+      .catch((thrown: unknown) => deps.log.error({ account: account.name, error: String(thrown) }, 'not reaped')),
+  )
+  return { ended: Promise.all(reaped) }
 }
 
-async function reap(deps: Deps, id: string): Promise<boolean> {
+/** What is still planned once it is its turn belongs to nobody. */
+async function reap(deps: Deps, id: string): Promise<void> {
   const done = await transact<boolean>(deps, 'normal', async (look) => {
     const row = await look.row('account', id)
     const why = row === undefined ? null : whyReaped(deps, row, look.now)
@@ -35,9 +37,7 @@ async function reap(deps: Deps, id: string): Promise<boolean> {
       records: [leavingRecord(keeper(id), look.now, next, why.because)],
     })
   })
-  const reaped = done.ok && done.value.value
-  if (reaped) deps.targets.wake()
-  return reaped
+  if (done.ok && done.value.value) deps.targets.wake()
 }
 
 function whyReaped({ toolCalls: { limits } }: Deps, row: Account, now: number) {

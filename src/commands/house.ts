@@ -5,6 +5,7 @@ import { type Cli, duration, instant, verb } from './command.ts'
 import { answerReceipt, awaitReceipt, SHORT_WAIT_SECONDS } from './receipts.ts'
 import { at, fields, indented, listOf, numberOf, objectOf, receiptLines, show, table, textOf } from './show.ts'
 import { Stop } from './stop.ts'
+import { lines as toolLines } from './tool.ts'
 
 export function addStatus(program: Command, cli: Cli): void {
   verb(program, 'status', 'say what is outstanding, waiting, overdue, locked and stale').action(async () => {
@@ -59,6 +60,9 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
         ]
       : []),
     ...listOf(status.manifestFaults).map((fault) => terminal.paint('red', `manifest fault: ${show(fault)}`)),
+    ...listOf(status.tools)
+      .flatMap((tool) => toolLines(at(tool, 'tool'), objectOf(tool)))
+      .map((line) => terminal.paint('red', line)),
     ...listOf(status.verifiersExpiring).map(
       (one) =>
         `verifier of ${at(one, 'tool')} expires ${at(one, 'expiresAt')}: hallpass verifier token ${at(one, 'tool')}`,

@@ -16,7 +16,7 @@ const LATER = [
   ['report', 'report on access'],
 ] as const
 
-const LATER_VERBS = [['tool', ['list', 'check', 'snippet', 'reconcile']]] as const
+const LATER_VERBS = [['tool', ['check', 'snippet']]] as const
 
 const notYet = (what: string): Stop => new Stop(1, `this version does not have \`hallpass ${what}\` yet`)
 
@@ -33,7 +33,8 @@ export function addLater(program: Command): void {
       })
   for (const [name, description] of LATER) add(program, name, name, description)
   for (const [name, verbs] of LATER_VERBS) {
-    const parent = add(program, name, name, `${verbs.join(', ')}`)
+    const known = program.commands.find((command) => command.name() === name)
+    const parent = known ?? add(program, name, name, `${verbs.join(', ')}`)
     for (const each of verbs) add(parent, each, `${name} ${each}`, each)
   }
 }

@@ -20,6 +20,7 @@ import { addRun } from './run.ts'
 import { addScopes } from './scopes.ts'
 import { addServe } from './serve.ts'
 import { addToken } from './token.ts'
+import { addTool } from './tool.ts'
 
 const ABOUT_ENVIRONMENT = `
 Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; then what login kept; then, without a token, the local socket in
@@ -60,6 +61,7 @@ export function createProgram(cli: Cli): Command {
   addCredentialShow(credential, cli)
   addReceipt(noun(program, 'receipt', 'proof of what was taken away: show'), cli)
   addLock(program, cli)
+  addTool(noun(program, 'tool', 'tools and the accounts in them: list, reconcile'), cli)
 
   addStatus(program, cli)
   addCan(program, cli)

@@ -41,6 +41,7 @@ const CELLS = {
   'agent.see': { agent: 'own', ...owners, ...readers },
   'agent.decommission': { 'agent-owner': 'own', ...admins },
   'tool.see': { 'tool-owner': 'own', ...readers },
+  'tool.reconcile': { 'tool-owner': 'own', ...admins },
   'lock.set': { ...owners, ...admins },
   'lock.lift': admins,
   'lock.lift_own': { ...owners, ...admins },

@@ -88,6 +88,7 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
     vault: createVault(kek.value),
     targets,
     toolCalls: createToolCalls(systemClock, TARGET),
+    drifts: new Map(),
     clock: systemClock,
     ids,
     guards: connections.guards({ store, clock: systemClock }),

@@ -13,6 +13,7 @@ import type { Deps, Guards, Log } from '../actions/ports.ts'
 import { createRateLimiter } from '../actions/rate-limit.ts'
 import { reapAccounts } from '../actions/reap-accounts.ts'
 import { reconcileTargets } from '../actions/reconcile-targets.ts'
+import { reconcileTools } from '../actions/reconcile-tool.ts'
 import { ensureKeys, tendKeys } from '../actions/rotate-keys.ts'
 import { createTakingAway } from '../actions/take-accounts-away.ts'
 import { recordOf, transact } from '../actions/transact.ts'
@@ -23,7 +24,7 @@ import { createMcpApp } from '../adapters/mcp/mcp-app.ts'
 import { createOauthApp } from '../adapters/oauth/oauth-app.ts'
 import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
 import type { Config } from '../config.ts'
-import { HTTP, RATE } from '../core/limits.ts'
+import { HTTP, RATE, TARGET } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { VERSION } from '../core/version.ts'
 import { createDoorman } from './admit.ts'
@@ -141,6 +142,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     { name: 'reconcile', everyMs: 250, run: () => reconcileTargets(deps, shouted) },
     { name: 'accounts', everyMs: 250, run: () => takingAway.start() },
     { name: 'reaper', everyMs: 2_000, run: () => reapAccounts(deps) },
+    { name: 'tools', everyMs: TARGET.reconcileMs, run: () => reconcileTools(deps) },
     { name: 'keys', everyMs: 30_000, run: () => lookAfterKeys(deps) },
     { name: 'refusals', everyMs: 10_000, run: () => edge.refusals.flush() },
   ])

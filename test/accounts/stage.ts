@@ -26,7 +26,7 @@ export type Stage = {
   close(): Promise<void>
 }
 
-export const LIMITS: Partial<CallLimits> = { createMs: 40, changeMs: 40, lookMs: 40, listMs: 40, settleMs: 5_000 }
+export const LIMITS: Partial<CallLimits> = { createMs: 40, changeMs: 40, lookMs: 40, listMs: 1_000, settleMs: 5_000 }
 
 export const SET = setOf(
   accountTool('desk'),
@@ -65,7 +65,7 @@ export async function createStage(capabilities: Partial<Capabilities> = {}): Pro
     async rounds(times, seconds = 1) {
       for (let left = times; left > 0; left--) {
         h.disk.clock.advance(seconds)
-        await reapAccounts(h.deps)
+        await (await reapAccounts(h.deps)).ended
         await takingAway.round()
         await reconcileTargets(h.deps, shouted)
       }

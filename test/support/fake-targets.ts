@@ -12,7 +12,7 @@ export function fakeTargets(
   clock: Clock,
   tools: ReadonlyMap<string, Target> = new Map(),
   limits: Partial<CallLimits> = {},
-): Pick<Deps, 'vault' | 'targets' | 'toolCalls'> {
+): Pick<Deps, 'vault' | 'targets' | 'toolCalls' | 'drifts'> {
   return {
     vault: createVault(kek),
     targets: {
@@ -23,6 +23,7 @@ export function fakeTargets(
       },
       wake: () => {},
     },
+    drifts: new Map(),
     toolCalls: createToolCalls(clock, { ...TARGET, ...limits }),
   }
 }

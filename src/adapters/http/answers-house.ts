@@ -2,6 +2,8 @@
 // of answers.ts.
 
 import { z } from '@hono/zod-openapi'
+import { DRIFTS } from '../../core/drift.ts'
+import { TARGET_TYPES, VERIFIED_BY } from '../../core/manifest.ts'
 import { count, receipt, strings, time } from './answers.ts'
 
 const widening = z
@@ -86,6 +88,42 @@ export const proof = z
   .strictObject({ index: z.int(), size: z.int(), leaf: z.string(), root: z.string(), proof: strings })
   .openapi('InclusionProof')
 
+export const reconciled = z
+  .strictObject({
+    at: time,
+    managed: count,
+    findings: z
+      .array(
+        z.strictObject({
+          finding: z.enum(DRIFTS),
+          name: z.string(),
+          account: z.string().optional(),
+          rights: strings,
+          did: z.enum(['reported', 'removed', 'healed', 'failed']),
+          detail: z.string().optional(),
+        }),
+      )
+      .readonly()
+      .openapi({ description: 'The first hundred; `found` counts all.' }),
+    found: count,
+    failure: z.string().optional(),
+  })
+  .openapi('Reconciled')
+
+export const tool = z
+  .strictObject({
+    name: z.string(),
+    category: z.enum(['ticketing', 'observability']),
+    resource: z.string(),
+    target: z.enum(TARGET_TYPES),
+    verifiedBy: z.enum(VERIFIED_BY).optional(),
+    url: z.string().optional(),
+    accounts: count.optional(),
+    reachable: z.boolean().optional(),
+    reconciled: reconciled.optional(),
+  })
+  .openapi('Tool')
+
 export const status = z
   .strictObject({
     version: z.string(),
@@ -113,6 +151,7 @@ export const status = z
         .readonly(),
     }),
     signingKey: z.strictObject({ kid: z.string(), since: time }).nullable(),
+    tools: z.array(z.strictObject({ tool: z.string(), reachable: z.boolean(), ...reconciled.shape })).readonly(),
     verifiersExpiring: z.array(z.strictObject({ id: z.string(), tool: z.string(), expiresAt: time })).readonly(),
   })
   .openapi('Status')

@@ -25,7 +25,7 @@ const NAMES = { prefix: 'hallpass_' }
  * that are served and that wait, by class, where they are limited.
  */
 export function createMetrics(
-  deps: Pick<Deps, 'store' | 'clock' | 'log'>,
+  deps: Pick<Deps, 'store' | 'clock' | 'log' | 'drifts'>,
   occupied: () => Readonly<Record<string, Occupied>> = () => ({}),
 ): Metrics {
   const registry = new Registry()
@@ -49,6 +49,10 @@ export function createMetrics(
   const waiting = gauge('requests_waiting', 'Requests that wait for an owner.')
   const served = gauge('calls_served', 'Calls that are being served now, by class.', 'class')
   const queued = gauge('calls_waiting', 'Calls that wait to be served, by class.', 'class')
+
+  const accounts = gauge('accounts', 'Accounts in tools that are not gone, by state.', 'state')
+  const drift = gauge('tool_drift', 'What tools held beside what they should, when last looked through.', 'finding')
+  const unread = gauge('tools_unread', 'Tools with accounts that could not be looked through the last time.')
 
   follow(deps, {
     minted: () => mints.inc(),
@@ -76,6 +80,9 @@ export function createMetrics(
         served.set({ class: name }, atOnce)
         queued.set({ class: name }, left)
       }
+      for (const [state, count] of Object.entries(load.accounts)) accounts.set({ state }, count)
+      for (const [finding, count] of Object.entries(load.drift)) drift.set({ finding }, count)
+      unread.set(load.toolsUnread)
       return registry.metrics()
     },
   }

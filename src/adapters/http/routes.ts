@@ -8,6 +8,7 @@ import { houseRoutes } from './routes-house.ts'
 import { lockRoutes } from './routes-locks.ts'
 import { requestRoutes } from './routes-requests.ts'
 import { revisionRoutes } from './routes-revisions.ts'
+import { toolRoutes } from './routes-tools.ts'
 
 export const ROUTES: readonly Route[] = [
   ...agentRoutes,
@@ -15,6 +16,7 @@ export const ROUTES: readonly Route[] = [
   ...requestRoutes,
   ...revisionRoutes,
   ...lockRoutes,
+  ...toolRoutes,
   ...auditRoutes,
   ...houseRoutes,
 ]
