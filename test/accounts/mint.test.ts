@@ -161,6 +161,8 @@ describe('what dies while the account is made', () => {
       expect(s.tool.active()).toEqual([])
       expect((await kinds()).includes('credential.issued')).toBe(false)
       expect(await s.h.row('revocation', receipt)).toMatchObject({ state: 'complete' })
+      // What the late answer told of is used: the secret that nobody ever had is tried too.
+      expect((await accounts())[0]).toMatchObject({ state: 'gone', probedAt: expect.any(Number) })
     },
   )
 

@@ -26,7 +26,7 @@ export type Stage = {
   close(): Promise<void>
 }
 
-export const LIMITS: Partial<CallLimits> = { createMs: 40, changeMs: 40, lookMs: 40, listMs: 1_000, settleMs: 5_000 }
+export const LIMITS: Partial<CallLimits> = { createMs: 500, changeMs: 40, lookMs: 40, listMs: 1_000, settleMs: 5_000 }
 
 export const SET = setOf(
   accountTool('desk'),

@@ -45,13 +45,14 @@ const THERE = [
   ...['session list', 'session revoke', 'session token', 'grant list', 'grant revoke'],
   ...['credential list', 'credential show', 'credential revoke', 'receipt show', 'lock list'],
   ...['owner token', 'admin token', 'verifier token', 'key list', 'key rotate', 'clock reset'],
+  ...['tool list', 'tool reconcile'],
   ...['audit list', 'audit tail', 'audit key', 'audit export', 'audit verify'],
 ]
 
 const LATER = [
   ...['proxy tickets'],
   ...['drill tickets', 'inspect - --revoke', 'mcp', 'connect claude', 'backup', 'restore', 'db', 'incident', 'report'],
-  ...['tool list', 'tool check', 'tool snippet', 'tool reconcile'],
+  ...['tool check', 'tool snippet'],
 ]
 
 describe('every command', () => {

@@ -14,7 +14,9 @@ import { createRateLimiter, type Rate } from '../../src/actions/rate-limit.ts'
 import { createConsoleApp } from '../../src/adapters/console/console-app.ts'
 import { createApiApp } from '../../src/adapters/http/api-app.ts'
 import { RATE } from '../../src/core/limits.ts'
+import type { ManifestSet } from '../../src/core/manifest.ts'
 import type { BearerKind } from '../../src/core/model.ts'
+import type { Target } from '../../src/core/target.ts'
 import { createFrontDoor } from '../../src/wire/front-door.ts'
 import { createHarness, type Harness } from './harness.ts'
 import { agent, entry, setOf, team, tool } from './manifest-set.ts'
@@ -68,9 +70,10 @@ export type ApiServer = {
 export async function apiServer(
   more: Partial<Settings> = {},
   limits: Partial<Record<keyof typeof RATE, Rate>> = {},
+  { set = SET, tools }: { readonly set?: ManifestSet; readonly tools?: ReadonlyMap<string, Target> } = {},
 ): Promise<ApiServer> {
-  const harness = await createHarness(more)
-  await harness.start(SET)
+  const harness = await createHarness(more, tools)
+  await harness.start(set)
   const { deps } = harness
   const rate: Record<keyof typeof RATE, Rate> = { ...RATE, ...limits }
   const limiter = (of: keyof typeof RATE) => createRateLimiter(rate[of], deps.clock)
