@@ -38,13 +38,19 @@ export async function latestAccount(
   return { account, generation, next }
 }
 
-/** Where the account is reached: by the tool's connection in force while it is the same place, else as it was made. */
+/** Where the account is reached: as it was made, with the secret in force while it is the same place: secrets are turned. */
 export async function connectionOf(deps: Pick<Deps, 'store'>, account: Account): Promise<TargetConnection> {
   const id = sliceId.tool(account.tool)
   const value = (await deps.store.read([keyOf('slice', id)])).get('slice', id)?.value
   const now = value?.of === 'tool' && value.target.type !== 'none' ? value.target : null
-  return now !== null && now.type === account.target.type && now.url === account.target.url ? now : account.target
+  return now !== null && placeOf(now) === placeOf(account.target)
+    ? { ...account.target, secret: now.secret }
+    : account.target
 }
+
+/** Another recipe or other values may lead elsewhere, where an account is not found that is alive at home. */
+export const placeOf = ({ type, url, recipe, values }: TargetConnection): string =>
+  JSON.stringify([type, url, recipe, Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))])
 
 export const accountSubject = ({ agent, tool, grant, id, revocation }: Account) => ({
   agent,

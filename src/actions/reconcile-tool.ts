@@ -12,7 +12,7 @@ import { ok } from '../core/result.ts'
 import { rightsFor } from '../core/rights.ts'
 import { sliceId } from '../core/slice.ts'
 import type { HeldAccount, Target } from '../core/target.ts'
-import { asFailure, leaving, leavingRecord, liveAccounts } from './account-rows.ts'
+import { asFailure, leaving, leavingRecord, liveAccounts, placeOf } from './account-rows.ts'
 import type { Context, Deps, Reconciled, Reported } from './ports.ts'
 import { toolsInForce } from './tools-in-force.ts'
 import { type Look, recordOf, transact } from './transact.ts'
@@ -95,8 +95,8 @@ async function listed(deps: Deps, { name, target, connection }: Tool): Promise<r
 const lookAt = (deps: Deps, tool: string, target: Target, name: string) =>
   deps.toolCalls.call(tool, 'lookMs', (signal) => target.look({ name }, signal))
 
-const liveIn = async (deps: Deps, name: string, { url }: AccountTarget): Promise<readonly Account[]> =>
-  (await liveAccounts(deps)).filter(({ tool, target }) => tool === name && target.url === url)
+const liveIn = async (deps: Deps, name: string, connection: AccountTarget): Promise<readonly Account[]> =>
+  (await liveAccounts(deps)).filter(({ tool, target }) => tool === name && placeOf(target) === placeOf(connection))
 
 /** A row for each that should be there, and for each that is there and has one. */
 async function knownAccounts(deps: Deps, tool: Tool, held: readonly HeldAccount[]) {

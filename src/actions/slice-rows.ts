@@ -4,6 +4,7 @@
 import { confusableSkeleton } from '../core/confusable.ts'
 import { keyOf, NEW_LOCKABLE, type Row, raised } from '../core/model.ts'
 import type { SliceValue, ToolValue } from '../core/slice.ts'
+import { placeOf } from './account-rows.ts'
 import type { Look } from './transact.ts'
 
 /** An agent or tool that this change cuts off: everything born of it so far is dead. */
@@ -55,4 +56,4 @@ function isCutOff({ was, now }: SliceMove): boolean {
 
 /** Where accounts are made counts, not which secret does it or what is done about others: those are turned in place. */
 const connection = ({ resource, token, target }: ToolValue): string =>
-  JSON.stringify([resource, token.alg, target.type, ...(target.type === 'none' ? [] : [target.url, target.recipe])])
+  JSON.stringify([resource, token.alg, target.type === 'none' ? target.type : placeOf(target)])

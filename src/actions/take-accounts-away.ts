@@ -88,7 +88,7 @@ function pauseMs({ toolCalls: { limits }, ids }: Deps, attempts: number, failure
 }
 
 async function takeAway(deps: Deps, account: Account): Promise<Outcome> {
-  const { name, tool, unsettledUntil } = account
+  const { name, tool } = account
   let doing: Doing = 'remove'
   const call = <T>(step: Doing, act: (target: Target, signal: AbortSignal) => Promise<T>, target: Target) => {
     doing = step
@@ -116,12 +116,19 @@ async function takeAway(deps: Deps, account: Account): Promise<Outcome> {
       }
     }
     // A create that nobody knows the end of may still arrive: removed again until it cannot (S16).
-    const leftMs = unsettledUntil === null ? 0 : unsettledUntil - deps.clock.now()
-    if (leftMs > 0) return { retryInMs: Math.min(leftMs, deps.toolCalls.limits.retryMs * 4) }
+    if (!isSettled(deps, account)) return { retryInMs: deps.toolCalls.limits.retryMs * 4 }
     return await gone(deps, account, { removedAt, readBackAt, probedAt })
   } catch (thrown) {
     return { doing, failed: asFailure(thrown) }
   }
+}
+
+/** By a clock that does not step, counted from when this process first tried. */
+function isSettled({ expiry, clock }: Deps, { id, unsettledUntil, leavingSince }: Account): boolean {
+  if (unsettledUntil === null) return true
+  expiry.saw(`settled ${id}`)
+  const livesMs = unsettledUntil - (leavingSince ?? unsettledUntil)
+  return clock.now() >= unsettledUntil && expiry.passed(`settled ${id}`, livesMs)
 }
 
 /** Nothing can take it away: it is dead once it has surely expired, by a clock that does not step (S15). */

@@ -5,9 +5,10 @@ import { applyManifests } from '../../src/actions/apply-manifests.ts'
 import { decommissionAgent } from '../../src/actions/decommission-agent.ts'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { presentRevocation, revoke } from '../../src/actions/revoke.ts'
+import { settleRevision } from '../../src/actions/settle-revision.ts'
 import type { Fault } from '../support/fake-tool.ts'
 import { as } from '../support/harness.ts'
-import { agent, entry, setOf } from '../support/manifest-set.ts'
+import { accountTool, agent, entry, setOf } from '../support/manifest-set.ts'
 import { unwrap } from '../support/store-on-disk.ts'
 import { createStage, SET, type Stage } from './stage.ts'
 
@@ -241,5 +242,19 @@ describe('a tool that can take nothing away', () => {
     expect((await receipt(id)).status).toBe('outstanding')
     await s.rounds(30, 20)
     expect((await receipt(id)).status).toBe('revoked')
+  })
+})
+
+describe('where a tool moves', () => {
+  test('its accounts are taken away where they were made, and not looked for elsewhere (S5, S15)', async () => {
+    const { token } = unwrap(await s.mint())
+    const moved = accountTool('desk', { url: 'https://board.example.com' })
+    const set = setOf(...SET.agents.values(), moved, SET.tools.get('board')!)
+    const { revision } = unwrap(await applyManifests(s.h.deps, as.watcher, { set, base: null }))
+    expect(s.tool.works(token)).toBe(true)
+    unwrap(await settleRevision(s.h.deps, as.admin, { id: revision.id, decision: 'accept', reason: null }))
+    await s.rounds(2)
+    expect(s.tool.works(token)).toBe(false)
+    expect(s.other.calls.some((call) => call.startsWith('remove'))).toBe(false)
   })
 })
