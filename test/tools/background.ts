@@ -25,6 +25,8 @@ export type BackgroundOptions = {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Asked until it says yes. */
   readonly ready: () => Promise<boolean>
+  /** Slower than this it has not started. */
+  readonly readyWithinMs?: number
 }
 
 const READY_WITHIN_MS = 90_000
@@ -50,7 +52,7 @@ export async function stopAll(): Promise<void> {
 export async function startInBackground(
   command: string,
   args: readonly string[],
-  { cwd, env, ready }: BackgroundOptions,
+  { cwd, env, ready, readyWithinMs = READY_WITHIN_MS }: BackgroundOptions,
 ): Promise<Background> {
   const child = spawn(command, args, {
     cwd,
@@ -76,7 +78,7 @@ export async function startInBackground(
   }
   running.set(child, stop)
 
-  const deadline = performance.now() + READY_WITHIN_MS
+  const deadline = performance.now() + readyWithinMs
   while (!(await ready().catch(() => false))) {
     if (isOver() || performance.now() > deadline) {
       await stop()

@@ -1,0 +1,102 @@
+// Stands between a target and its tool and does to chosen requests what networks, gateways and sick tools do.
+
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { setTimeout as wait } from 'node:timers/promises'
+
+export type Answer = {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string
+}
+/** What becomes of a request: whether the tool hears it, and what the caller hears. */
+export type Fault = {
+  readonly forwarded: boolean
+  /** An answer in place of the tool's; nothing at all, ever; the connection cut; the tool's own after a time. */
+  readonly answer: Answer | 'silence' | 'cut' | { readonly afterMs: number }
+}
+export type Heard = { readonly method: string; readonly path: string; readonly body: string }
+
+export type FaultProxy = {
+  readonly url: string
+  /** From now on; null lets everything through. */
+  strike(fault: Fault | null, which?: (heard: Heard) => boolean): void
+  /** Resolves once a request met the fault, and the tool has answered it where it was to hear it. */
+  struck(): Promise<void>
+  /** Every request since the last strike. */
+  readonly heard: Heard[]
+  close(): Promise<void>
+}
+
+const UNHEARD: Forwarded = { status: 500, headers: {}, body: Buffer.from('') }
+
+export async function startFaultProxy(tool: string): Promise<FaultProxy> {
+  const heard: Heard[] = []
+  let fault: Fault | null = null
+  let which: (heard: Heard) => boolean = () => true
+  let met = Promise.withResolvers<void>()
+
+  const handle = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of incoming as AsyncIterable<Uint8Array>) chunks.push(chunk)
+    const body = Buffer.concat(chunks)
+    const asked = { method: incoming.method ?? '', path: incoming.url ?? '', body: body.toString() }
+    heard.push(asked)
+    const struck = fault !== null && which(asked) ? fault : null
+    const answer = struck === null || struck.forwarded ? await forward(tool, incoming, body) : UNHEARD
+    if (struck !== null) met.resolve()
+    const given = struck?.answer ?? answer
+    if (given === 'silence') return
+    if (given === 'cut') outgoing.destroy()
+    else if ('afterMs' in given) {
+      await wait(given.afterMs)
+      outgoing.writeHead(answer.status, answer.headers).end(answer.body)
+    } else outgoing.writeHead(given.status, given.headers).end(given.body)
+  }
+  const server = createServer((incoming, outgoing) => {
+    handle(incoming, outgoing).catch(() => outgoing.destroy())
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    heard,
+    struck: () => met.promise,
+    strike(next, chosen = () => true) {
+      fault = next
+      which = chosen
+      met = Promise.withResolvers()
+      heard.length = 0
+    },
+    async close() {
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
+
+type Forwarded = { readonly status: number; readonly headers: Record<string, string | string[]>; readonly body: Buffer }
+
+function forward(tool: string, incoming: IncomingMessage, body: Buffer): Promise<Forwarded> {
+  return new Promise((resolve, reject) => {
+    const { host: _, connection: __, ...headers } = incoming.headers
+    const sent = request(
+      new URL(incoming.url ?? '/', tool),
+      { method: incoming.method, headers, agent: false },
+      (got) => {
+        const chunks: Buffer[] = []
+        got.on('data', (chunk: Buffer) => chunks.push(chunk))
+        got.on('error', reject)
+        got.on('end', () => {
+          const { 'transfer-encoding': _, 'content-length': __, connection: ___, ...kept } = got.headers
+          const named = Object.entries(kept).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
+          resolve({ status: got.statusCode ?? 0, headers: Object.fromEntries(named), body: Buffer.concat(chunks) })
+        })
+      },
+    )
+    sent.on('error', reject)
+    sent.end(body)
+  })
+}
