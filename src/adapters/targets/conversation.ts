@@ -109,6 +109,7 @@ export function parseJson(text: unknown): unknown {
 /** RFC 9110 section 10.2.3: seconds, or a date. */
 function retryAfterSeconds(header: string | undefined): number | null {
   if (header === undefined) return null
-  const seconds = /^\d+$/.test(header) ? Number(header) : Math.ceil((Date.parse(header) - Date.now()) / 1000)
+  const asDate = header.endsWith(' GMT') ? Math.ceil((Date.parse(header) - Date.now()) / 1000) : Number.NaN
+  const seconds = /^\d+$/.test(header) ? Number(header) : asDate
   return Number.isNaN(seconds) ? null : Math.min(Math.max(seconds, 0), RETRY_AFTER_MAX_SECONDS)
 }
