@@ -41,7 +41,8 @@ export type Subject = {
 }
 
 type Latency = { readonly provision: number; readonly firstUse: number; readonly dead: number }
-const ROUNDS = 10
+const ROUNDS = 5
+const ROUNDS_WITHIN_MS = 240_000
 const LONG_MS = 60_000
 const ECHO = 'of-an-answer'
 
@@ -164,7 +165,7 @@ export function targetContract(tool: string, start: () => Promise<Subject>): voi
           const failure = await failureOf(create(name, [right]))
           expect([failure.why, failure.mayHaveActed]).toEqual(['refused', false])
           expect(() => target.canonical([right])).toThrow(TargetFailure)
-          expect(await look(name)).toBeNull()
+          expect(await subject.count(name)).toBe(0)
         }
         const failure = await failureOf(create(newName(), [subject.absent]))
         expect(failure.why).toBe('refused')
@@ -388,33 +389,37 @@ export function targetContract(tool: string, start: () => Promise<Subject>): voi
       })
     })
 
-    test('is dead within what it declares, every time (S15)', async () => {
-      const name = newName()
-      for (let round = 0; round < ROUNDS; round += 1) {
-        const started = performance.now()
-        const { secret } = await create(`${name}-${round}`)
-        const provisioned = performance.now()
-        expect(await subject.first(secret)).toBe(true)
-        const used = performance.now()
-        await target.remove({ name: `${name}-${round}` }, long())
-        const removed = performance.now()
-        let refusedAfter = Number.POSITIVE_INFINITY
-        while (performance.now() - removed < 10 * target.capabilities.deadWithinMilliseconds) {
-          const asked = performance.now()
-          if (!(await subject.first(secret))) {
-            refusedAfter = asked - removed
-            break
+    test(
+      'is dead within what it declares, every time (S15)',
+      async () => {
+        const name = newName()
+        for (let round = 0; round < ROUNDS; round += 1) {
+          const started = performance.now()
+          const { secret } = await create(`${name}-${round}`)
+          const provisioned = performance.now()
+          expect(await subject.first(secret)).toBe(true)
+          const used = performance.now()
+          await target.remove({ name: `${name}-${round}` }, long())
+          const removed = performance.now()
+          let refusedAfter = Number.POSITIVE_INFINITY
+          while (performance.now() - removed < 10 * target.capabilities.deadWithinMilliseconds) {
+            const asked = performance.now()
+            if (!(await subject.first(secret))) {
+              refusedAfter = asked - removed
+              break
+            }
+            await wait(5)
           }
-          await wait(5)
+          expect(refusedAfter).toBeLessThanOrEqual(target.capabilities.deadWithinMilliseconds)
+          latencies.push({
+            provision: provisioned - started,
+            firstUse: used - provisioned,
+            dead: removed - used + refusedAfter,
+          })
         }
-        expect(refusedAfter).toBeLessThanOrEqual(target.capabilities.deadWithinMilliseconds)
-        latencies.push({
-          provision: provisioned - started,
-          firstUse: used - provisioned,
-          dead: removed - used + refusedAfter,
-        })
-      }
-    })
+      },
+      ROUNDS_WITHIN_MS,
+    )
   })
 }
 

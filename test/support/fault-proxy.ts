@@ -1,8 +1,9 @@
 // Stands between a target and its tool and does to chosen requests what networks, gateways and sick tools do.
 
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
+import { type HttpAnswer, httpCall } from '../../src/adapters/targets/http-call.ts'
 
 export type Answer = {
   readonly status: number
@@ -28,7 +29,9 @@ export type FaultProxy = {
   close(): Promise<void>
 }
 
-const UNHEARD: Forwarded = { status: 500, headers: {}, body: Buffer.from('') }
+const UNHEARD: Forwarded = { status: 500, headers: {}, text: '' }
+/** Bent by nothing: the client of the targets knows what these tools do to HTTP. */
+const toTool = httpCall({ timeoutMs: 60_000, maxBytes: 16 * 1024 * 1024 })
 
 export async function startFaultProxy(tool: string): Promise<FaultProxy> {
   const heard: Heard[] = []
@@ -39,8 +42,8 @@ export async function startFaultProxy(tool: string): Promise<FaultProxy> {
   const handle = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const chunks: Uint8Array[] = []
     for await (const chunk of incoming as AsyncIterable<Uint8Array>) chunks.push(chunk)
-    const body = Buffer.concat(chunks)
-    const asked = { method: incoming.method ?? '', path: incoming.url ?? '', body: body.toString() }
+    const body = Buffer.concat(chunks).toString()
+    const asked = { method: incoming.method ?? '', path: incoming.url ?? '', body }
     heard.push(asked)
     const struck = fault !== null && which(asked) ? fault : null
     const answer = struck === null || struck.forwarded ? await forward(tool, incoming, body) : UNHEARD
@@ -50,8 +53,8 @@ export async function startFaultProxy(tool: string): Promise<FaultProxy> {
     if (given === 'cut') outgoing.destroy()
     else if ('afterMs' in given) {
       await wait(given.afterMs)
-      outgoing.writeHead(answer.status, answer.headers).end(answer.body)
-    } else outgoing.writeHead(given.status, given.headers).end(given.body)
+      outgoing.writeHead(answer.status, answer.headers).end(answer.text)
+    } else outgoing.writeHead(given.status, given.headers).end('text' in given ? given.text : given.body)
   }
   const server = createServer((incoming, outgoing) => {
     handle(incoming, outgoing).catch(() => outgoing.destroy())
@@ -77,26 +80,13 @@ export async function startFaultProxy(tool: string): Promise<FaultProxy> {
   }
 }
 
-type Forwarded = { readonly status: number; readonly headers: Record<string, string | string[]>; readonly body: Buffer }
+type Forwarded = Pick<HttpAnswer, 'status' | 'headers' | 'text'>
 
-function forward(tool: string, incoming: IncomingMessage, body: Buffer): Promise<Forwarded> {
-  return new Promise((resolve, reject) => {
-    const { host: _, connection: __, ...headers } = incoming.headers
-    const sent = request(
-      new URL(incoming.url ?? '/', tool),
-      { method: incoming.method, headers, agent: false },
-      (got) => {
-        const chunks: Buffer[] = []
-        got.on('data', (chunk: Buffer) => chunks.push(chunk))
-        got.on('error', reject)
-        got.on('end', () => {
-          const { 'transfer-encoding': _, 'content-length': __, connection: ___, ...kept } = got.headers
-          const named = Object.entries(kept).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))
-          resolve({ status: got.statusCode ?? 0, headers: Object.fromEntries(named), body: Buffer.concat(chunks) })
-        })
-      },
-    )
-    sent.on('error', reject)
-    sent.end(body)
-  })
+async function forward(tool: string, incoming: IncomingMessage, body: string): Promise<Forwarded> {
+  const { host: _, connection: __, 'content-length': ___, ...given } = incoming.headers
+  const headers = Object.fromEntries(Object.entries(given).map(([name, value]) => [name, String(value)]))
+  const { method = 'GET', url = '/' } = incoming
+  const answer = await toTool({ method, url: tool + url, headers, body }, new AbortController().signal)
+  const { 'transfer-encoding': ____, 'content-length': _____, connection: ______, ...kept } = answer.headers
+  return { ...answer, headers: kept }
 }
