@@ -2,10 +2,22 @@
 // granted roles. A user is locked and never deleted: a deletion takes its name off everything it wrote.
 
 import { z } from 'zod'
-import { safeText } from '../../core/safe-text.ts'
 import { Secret } from '../../core/secret.ts'
-import { type HeldAccount, type Target, TargetFailure } from '../../core/target.ts'
+import type { HeldAccount, Target } from '../../core/target.ts'
 import { type Asked, converse, parseJson, type TargetConfig } from './conversation.ts'
+import {
+  faultsIn,
+  givableRoles,
+  type ListedUser,
+  madeUser,
+  members,
+  parseRight,
+  project,
+  projects,
+  type User,
+  user,
+  users,
+} from './redmine-answers.ts'
 import { sameRights, sortedRights } from './rights.ts'
 
 const KEY_HEADER = 'x-redmine-api-key'
@@ -20,48 +32,10 @@ const NAME_MAX = 30
 /** Where people may work at all: an archived project has no members. */
 const OPEN_AND_CLOSED_PROJECTS = '1|5'
 
-/** A project's identifier and a role's name. All digits would be a project's number. */
-const WORD = /^(?<project>(?!\d+:)[a-z0-9][a-z0-9_-]{0,99}):(?<role>\S(?:.{0,253}\S)?)$/u
 const ADMINISTRATOR = 'administrator'
 
-const listedUser = z.object({ id: z.int().positive(), login: z.string(), admin: z.boolean() })
-type ListedUser = z.infer<typeof listedUser>
-const roles = z.array(z.object({ id: z.int(), name: z.string(), inherited: z.boolean().default(false) }))
-const membership = z.object({ id: z.int().positive(), project: z.object({ id: z.int().positive() }), roles })
-const user = z.object({
-  user: listedUser.extend({
-    status: z.int(),
-    api_key: z.string().min(1),
-    groups: z.array(z.object({ id: z.int() })),
-    memberships: z.array(membership),
-  }),
-})
-type User = z.infer<typeof user>['user']
-const madeUser = z.object({ user: listedUser })
-const users = z.object({ total_count: z.int().nonnegative(), users: z.array(listedUser) })
-const project = z.object({ id: z.int().positive(), identifier: z.string() })
-const projects = z.object({ total_count: z.int().nonnegative(), projects: z.array(project) })
-const members = z.object({
-  total_count: z.int().nonnegative(),
-  memberships: z.array(membership.extend({ user: z.object({ id: z.int() }).optional() })),
-})
-const givableRoles = z.object({ roles: z.array(z.object({ id: z.int().positive(), name: z.string() })) })
-
-/** Throws where a word is not `PROJECT:ROLE`. */
-function parse(right: string): { readonly project: string; readonly role: string } {
-  const { project, role } = WORD.exec(right)?.groups ?? {}
-  if (project === undefined || role === undefined)
-    throw new TargetFailure('refused', `${JSON.stringify(right)} is not a Redmine right: write PROJECT:ROLE`, {
-      mayHaveActed: false,
-    })
-  return { project, role }
-}
-
-/** What Redmine finds wrong with a field: its users read this, and it holds no secret. */
-function faultsIn(text: string): string {
-  const found = z.preprocess(parseJson, z.object({ errors: z.array(z.string()) })).safeParse(text)
-  return found.success ? safeText(found.data.errors.join(', '), 200) : 'no reason given'
-}
+const isInheriting = ({ memberships }: User) =>
+  memberships.some(({ roles }) => roles.some(({ inherited }) => inherited))
 
 export function redmineTarget(config: TargetConfig): Target {
   /** One call of the port: everything is asked with the administrator's key. */
@@ -165,16 +139,16 @@ export function redmineTarget(config: TargetConfig): Target {
   async function settle(on: Open, found: User, rights: readonly string[]): Promise<void> {
     const wanted = new Map<string, Set<string>>()
     for (const right of rights) {
-      const { project, role } = parse(right)
+      const { project, role } = parseRight(right)
       wanted.set(project, (wanted.get(project) ?? new Set()).add(role))
     }
-    const isInherited = found.memberships.some(({ roles }) => roles.some(({ inherited }) => inherited))
-    if (found.admin || isInherited) {
+    const inherits = isInheriting(found)
+    if (found.admin || inherits) {
       const user = { admin: false, group_ids: [] }
       await on.ask({ method: 'PUT', path: `/users/${found.id}.json`, json: { user } })
     }
     const kept = new Map<string, { readonly id: number; readonly roles: readonly string[] }>()
-    for (const { id, project, roles } of isInherited ? (await read(on, found.id)).memberships : found.memberships) {
+    for (const { id, project, roles } of inherits ? (await read(on, found.id)).memberships : found.memberships) {
       const identifier = await identifierOf(on, project.id)
       if (wanted.has(identifier)) kept.set(identifier, { id, roles: roles.map(({ name }) => name) })
       else await on.ask({ method: 'DELETE', path: `/memberships/${id}.json`, also: [404] })
@@ -220,8 +194,10 @@ export function redmineTarget(config: TargetConfig): Target {
   async function expectHeld(on: Open, { id }: User, rights: readonly string[], active: boolean): Promise<User> {
     const found = await read(on, id)
     const now = await held(on, found)
-    if (now.active !== active || !sameRights(now.rights, rights))
-      throw on.talk.failure('refused', 'Redmine answered, and the user is not as it was asked for')
+    if (now.active !== active || !sameRights(now.rights, rights)) {
+      const why = isInheriting(found) ? ': it inherits roles, of a group or of a parent project' : ''
+      throw on.talk.failure('refused', `Redmine answered, and the user is not as it was asked for${why}`)
+    }
     return found
   }
 
@@ -237,13 +213,13 @@ export function redmineTarget(config: TargetConfig): Target {
     },
 
     canonical(rights) {
-      for (const right of rights) parse(right)
+      for (const right of rights) parseRight(right)
       return sortedRights(rights)
     },
 
     async create({ name, rights, label }, signal) {
       const on = await open(signal)
-      for (const right of rights) parse(right)
+      for (const right of rights) parseRight(right)
       const found = (await find(on, name)) ?? (await create(on, name, label))
       await settle(on, found, rights)
       if (found.status !== ACTIVE) await setStatus(on, found, ACTIVE)
