@@ -3,6 +3,10 @@
 
 import type { Targets } from '../actions/ports.ts'
 import { readToolSecret, type SecretSources } from '../adapters/system/tool-secrets.ts'
+import { httpCall } from '../adapters/targets/http-call.ts'
+import { influxdbTarget } from '../adapters/targets/influxdb.ts'
+import { redmineTarget } from '../adapters/targets/redmine.ts'
+import { rtTarget } from '../adapters/targets/rt.ts'
 import type { TargetConnection } from '../core/manifest.ts'
 import type { Secret } from '../core/secret.ts'
 import { type Target, TargetFailure } from '../core/target.ts'
@@ -11,7 +15,11 @@ export type MakeTarget = (connection: TargetConnection, secret: () => Promise<Se
 export type TargetMakers = { readonly [T in TargetConnection['type']]?: MakeTarget }
 
 /** By type; an adapter is known to the broker once it stands here. */
-export const TARGET_MAKERS: TargetMakers = {}
+export const TARGET_MAKERS: TargetMakers = {
+  redmine: ({ url }, secret) => redmineTarget({ url, secret, call: httpCall() }),
+  rt: ({ url }, secret) => rtTarget({ url, secret, call: httpCall() }),
+  influxdb: ({ url }, secret) => influxdbTarget({ url, secret, call: httpCall() }),
+}
 
 export type ConnectedTargets = Targets & { onWake(listener: () => void): void }
 
