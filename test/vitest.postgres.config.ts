@@ -15,6 +15,7 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   'test/cli/{audit-verify,remote,scopes,show,usage}.test.ts': NO_STORE,
   'test/contracts/{sqlite,full-disk,writer-thread}.test.ts': SQLITE,
   'test/crash/**': `${SQLITE}: better-sqlite3 is wrapped to die at each commit; test/postgres has the faults of a server`,
+  'test/walks/backup.test.ts': SQLITE,
   'test/walks/demo.test.ts': 'the demo is on the embedded store by contract',
   'test/tools/**': ITS_OWN_RUN,
   'test/attacks/weakened.test.ts': ITS_OWN_RUN,
@@ -26,8 +27,6 @@ const onPostgres = {
   root: new URL('..', import.meta.url).pathname,
   globalSetup: ['test/support/postgres-cluster.ts'],
   env: { HALLPASS_TEST_STORE: 'postgres' },
-  // Real sockets, processes and servers on a busy machine: CI says again what it says, once; by hand nothing is repeated.
-  retry: process.env.CI === undefined ? 0 : 1,
   expect: { poll: { timeout: 10_000 } },
   testTimeout: 120_000,
   hookTimeout: 120_000,
