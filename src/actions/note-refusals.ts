@@ -3,7 +3,7 @@
 
 import { LRUCache } from 'lru-cache'
 import type { Problem, ProblemCode } from '../core/problem.ts'
-import { personal, rfc3339 } from '../core/record.ts'
+import { personal, rfc3339, type Subject } from '../core/record.ts'
 import { ok } from '../core/result.ts'
 import type { Caller, Context, Deps } from './ports.ts'
 import { recordOf, transact } from './transact.ts'
@@ -11,7 +11,10 @@ import { recordOf, transact } from './transact.ts'
 const MINUTE_MS = 60_000
 
 export interface Refusals {
-  /** Resolves once the first refusal of its kind is durable, or counted. Never throws. */
+  /**
+   * Resolves once the first refusal of its kind is durable, or counted. Never throws. Who must answer at once need not wait: what
+   * is being written then, `flush` waits for.
+   */
   note(
     context: Context,
     problem: Problem,
@@ -51,10 +54,14 @@ const nameOf = (caller: Caller | { readonly role: 'system'; readonly part: strin
 export function createRefusals(deps: Pick<Deps, 'store' | 'clock' | 'ids' | 'log'>): Refusals {
   const minutes = new LRUCache<string, Counted>({ max: 10_000 })
   let strangers = { since: deps.clock.now(), codes: new Map<ProblemCode, number>() }
+  const writing = new Set<Promise<void>>()
 
   const write = async (build: (at: number) => ReturnType<typeof recordOf>) => {
-    const done = await transact(deps, 'normal', async (look) => ok({ value: null, records: [build(look.now)] }))
-    if (!done.ok) deps.log.error({ code: done.error.code }, 'a refusal could not be put on the trail')
+    const unwritten = (reason: object) => deps.log.error(reason, 'a refusal could not be put on the trail')
+    const done = await transact(deps, 'normal', async (look) => ok({ value: null, records: [build(look.now)] })).catch(
+      (thrown: unknown) => unwritten({ error: String(thrown) }),
+    )
+    if (done?.ok === false) unwritten({ code: done.error.code })
   }
   const writeCount = (entry: Counted) =>
     write((at) =>
@@ -73,29 +80,36 @@ export function createRefusals(deps: Pick<Deps, 'store' | 'clock' | 'ids' | 'log
       ),
     )
 
+  async function note(context: Context, problem: Problem, route: string, about: Subject): Promise<void> {
+    const key = `${nameOf(context.caller)} ${problem.code} ${route}`
+    const now = deps.clock.now()
+    const known = minutes.get(key)
+    if (known !== undefined && now - known.since < MINUTE_MS) {
+      known.count++
+      return
+    }
+    minutes.set(key, { context, code: problem.code, route, since: now, count: 0 })
+    if (known !== undefined && known.count > 0) await writeCount(known)
+    await write((at) =>
+      recordOf(context, at, 'refusal', about, {
+        code: problem.code,
+        route,
+        detail: personal(problem.detail ?? problem.message),
+      }),
+    )
+  }
+
   return {
-    async note(context, problem, route, about = {}) {
-      const key = `${nameOf(context.caller)} ${problem.code} ${route}`
-      const now = deps.clock.now()
-      const known = minutes.get(key)
-      if (known !== undefined && now - known.since < MINUTE_MS) {
-        known.count++
-        return
-      }
-      if (known !== undefined && known.count > 0) await writeCount(known)
-      minutes.set(key, { context, code: problem.code, route, since: now, count: 0 })
-      await write((at) =>
-        recordOf(context, at, 'refusal', about, {
-          code: problem.code,
-          route,
-          detail: personal(problem.detail ?? problem.message),
-        }),
-      )
+    note(context, problem, route, about = {}) {
+      const noted = note(context, problem, route, about)
+      writing.add(noted)
+      return noted.finally(() => writing.delete(noted))
     },
     stranger(code) {
       strangers.codes.set(code, (strangers.codes.get(code) ?? 0) + 1)
     },
     async flush(all = false) {
+      await Promise.all(writing)
       const now = deps.clock.now()
       for (const [key, entry] of [...minutes.entries()]) {
         if (!all && now - entry.since < MINUTE_MS) continue

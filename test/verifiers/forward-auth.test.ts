@@ -1,5 +1,5 @@
 import { request as httpRequest } from 'node:http'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { readAsked } from '../../src/adapters/verifiers/forward-auth.ts'
@@ -205,6 +205,38 @@ describe('/forward-auth', () => {
       const id = { session: claims?.sid, grant: claims?.grant_id, credential: claims?.jti }[kind]
       unwrap(await revoke(broker.deps(), operator, { kind, id: String(id), reason: null }))
       expect((await ask(QUERY, as(issued.token))).status).toBe(401)
+    }
+  })
+
+  test('refuses at once where the disk stands still, and the refusal is on the trail once it moves (P5, P8)', async () => {
+    const { store } = broker.deps()
+    unwrap(
+      await revoke(broker.deps(), operator, {
+        kind: 'session',
+        id: String(broker.callerOf(session).session),
+        reason: null,
+      }),
+    )
+    const noted = async () =>
+      (await broker.records())
+        .filter(({ kind, body }) => kind === 'refusal' && body.code === 'session_revoked')
+        .map(({ body }) => body.route)
+    const before = await noted()
+    const disk = Promise.withResolvers<void>()
+    const { commit } = store
+    const held = vi.spyOn(store, 'commit').mockImplementation(async (member) => {
+      await disk.promise
+      return commit(member)
+    })
+    try {
+      expect((await ask(QUERY, as())).status).toBe(401)
+      expect((await broker.introspect(verifier, token)).body).toEqual({ active: false })
+      expect(held).toHaveBeenCalledTimes(2)
+      disk.resolve()
+      expect(await noted()).toEqual([...before, 'GET /forward-auth', 'POST /oauth/introspect'])
+    } finally {
+      disk.resolve()
+      held.mockRestore()
     }
   })
 

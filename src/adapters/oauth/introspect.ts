@@ -31,7 +31,8 @@ export async function introspect(edge: Edge, c: OauthContext, form: Form): Promi
     if (claims === null) edge.refusals.stranger('unauthenticated')
     else {
       const context = { caller: verifier.value, requestId: c.get('requestId') }
-      await edge.refusals.note(context, checked.error, ROUTE, { agent: String(claims.sub), tool })
+      // Not waited for: a tool that asks is told the moment it is so, whatever the disk does.
+      void edge.refusals.note(context, checked.error, ROUTE, { agent: String(claims.sub), tool })
     }
     return ok(INACTIVE)
   }

@@ -127,7 +127,8 @@ export function createForwardAuth(edge: Edge): ForwardAuth {
     if (claims === null) edge.refusals.stranger(refusedAs.problem.code)
     else if (refusedAs.problem.code !== 'stale_view') {
       const about = { tool: caller.tool, ...(claims === undefined ? {} : { agent: String(claims.sub) }) }
-      await edge.refusals.note({ caller, requestId }, refusedAs.problem, ROUTE, about)
+      // Not waited for: a tool that asks is told the moment it is so, whatever the disk does.
+      void edge.refusals.note({ caller, requestId }, refusedAs.problem, ROUTE, about)
     }
     return refusalOf(requestId, refusedAs)
   }
