@@ -16,8 +16,6 @@ const LATER = [
   ['report', 'report on access'],
 ] as const
 
-const LATER_VERBS = [['tool', ['check', 'snippet']]] as const
-
 const notYet = (what: string): Stop => new Stop(1, `this version does not have \`hallpass ${what}\` yet`)
 
 export function addLater(program: Command): void {
@@ -32,9 +30,4 @@ export function addLater(program: Command): void {
         throw notYet(path)
       })
   for (const [name, description] of LATER) add(program, name, name, description)
-  for (const [name, verbs] of LATER_VERBS) {
-    const known = program.commands.find((command) => command.name() === name)
-    const parent = known ?? add(program, name, name, `${verbs.join(', ')}`)
-    for (const each of verbs) add(parent, each, `${name} ${each}`, each)
-  }
 }

@@ -21,6 +21,8 @@ import { addScopes } from './scopes.ts'
 import { addServe } from './serve.ts'
 import { addToken } from './token.ts'
 import { addTool } from './tool.ts'
+import { addToolCheck } from './tool-check.ts'
+import { addToolSnippet } from './tool-snippet.ts'
 
 const ABOUT_ENVIRONMENT = `
 Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; then what login kept; then, without a token, the local socket in
@@ -61,7 +63,10 @@ export function createProgram(cli: Cli): Command {
   addCredentialShow(credential, cli)
   addReceipt(noun(program, 'receipt', 'proof of what was taken away: show'), cli)
   addLock(program, cli)
-  addTool(noun(program, 'tool', 'tools and the accounts in them: list, reconcile'), cli)
+  const tool = noun(program, 'tool', 'tools and the accounts in them: list, reconcile, snippet, check')
+  addTool(tool, cli)
+  addToolCheck(tool, cli)
+  addToolSnippet(tool, cli)
 
   addStatus(program, cli)
   addCan(program, cli)

@@ -47,12 +47,12 @@ const THERE = [
   ...['owner token', 'admin token', 'verifier token', 'key list', 'key rotate', 'clock reset'],
   ...['tool list', 'tool reconcile'],
   ...['audit list', 'audit tail', 'audit key', 'audit export', 'audit verify'],
+  ...['tool check', 'tool snippet'],
 ]
 
 const LATER = [
   ...['proxy tickets'],
   ...['drill tickets', 'inspect - --revoke', 'mcp', 'connect claude', 'backup', 'restore', 'db', 'incident', 'report'],
-  ...['tool check', 'tool snippet'],
 ]
 
 describe('every command', () => {
