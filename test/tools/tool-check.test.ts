@@ -11,6 +11,7 @@ import { freePort, startInBackground, stopAll } from './background.ts'
 import { bearerIn, type Initialised, initialiseBroker } from './broker-process.ts'
 import { installedTools } from './installed-tools.ts'
 import { feedDenials, PROXIES, type Proxied, startEcho, startPrinted, startTlsFront } from './printed-proxies.ts'
+import { rawRequest } from './raw-request.ts'
 
 const { prometheus } = installedTools({ prometheus: 'prometheus' })
 
@@ -30,9 +31,10 @@ spec:
   scopes:
     metrics:read: { description: Query, risk: low }
     metrics:targets: { description: See what is scraped, risk: low }
+  details: { job: { description: A job, enforcedBy: proxy } }
   token: { maxTtl: 5m, verifiedBy: ${verifiedBy} }
 `
-const agentOf = (name: string, tokenTtl: string) => `apiVersion: hallpass/v1
+const agentOf = (name: string, tokenTtl: string, details = '') => `apiVersion: hallpass/v1
 kind: Agent
 metadata: { name: ${name} }
 spec:
@@ -40,7 +42,7 @@ spec:
   owners: [${OWNER}]
   identity: [{ publicKeyFile: keys/${name}.pub.pem }]
   access:
-${[...PROXIES.map(toolOf), 'canary'].map((tool) => `    - { tool: ${tool}, scopes: ["metrics:read"], approval: none, tokenTtl: ${tokenTtl} }`).join('\n')}
+${[...PROXIES.map(toolOf), 'canary'].map((tool) => `    - { tool: ${tool}, scopes: ["metrics:read"], approval: none, tokenTtl: ${tokenTtl}${details} }`).join('\n')}
 `
 
 type Checked = {
@@ -68,14 +70,15 @@ beforeAll(async () => {
       manifestOf(toolOf(proxy), `http://127.0.0.1:${ports.get(proxy)}`, proxy === 'haproxy' ? 'alone' : 'asks'),
     )
   writeFileSync(join(scopes, 'tools', 'canary.yaml'), manifestOf('canary', 'https://canary.invalid', 'alone'))
-  for (const [name, ttl] of [
-    ['check-bot', '5m'],
-    ['brief-bot', '2s'],
+  for (const [name, ttl, details] of [
+    ['check-bot', '5m', ''],
+    ['brief-bot', '2s', ''],
+    ['limited-bot', '5m', ', details: { job: [node] }'],
   ] as const) {
     const { privateKey, publicKey } = await newKeys()
     writeFileSync(join(folder, `${name}.pem`), privateKey, { mode: 0o600 })
     writeFileSync(join(scopes, 'agents', 'keys', `${name}.pub.pem`), publicKey)
-    writeFileSync(join(scopes, 'agents', `${name}.yaml`), agentOf(name, ttl))
+    writeFileSync(join(scopes, 'agents', `${name}.yaml`), agentOf(name, ttl, details))
   }
   broker = await initialiseBroker(folder, await freePort(), OWNER)
   await broker.start()
@@ -178,6 +181,30 @@ async function check(proxy: Proxied, more: readonly string[], agent = 'check-bot
   })
 }
 
+/** A credential as `hallpass token` prints it. */
+function credentialOf(agent: string, tool: string): Promise<string> {
+  const env = {
+    PATH: process.env.PATH,
+    HALLPASS_URL: broker.issuer,
+    HALLPASS_AGENT: agent,
+    HALLPASS_AGENT_KEY: join(folder, `${agent}.pem`),
+  }
+  const args = [
+    'token',
+    tool,
+    '--scope',
+    'metrics:read',
+    '--reason',
+    'To try a proxy',
+    ...(agent === 'limited-bot' ? ['--detail', 'job=node'] : []),
+  ]
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [CLI, ...args], { cwd: folder, env, timeout: 30_000 }, (error, stdout) =>
+      error === null ? resolve(stdout.trim()) : reject(error),
+    )
+  })
+}
+
 const echoing = (proxy: Proxied): readonly string[] => ['--echo', `http://127.0.0.1:${ports.get(proxy)}/echo`]
 const rowsThat = (checked: Checked, verdict: string): readonly string[] =>
   checked.rows.filter((row) => row.verdict === verdict).map(({ row }) => row)
@@ -203,6 +230,71 @@ describe('what tool snippet prints, run by the real program', () => {
     expect(checked.rows.filter(({ verdict }) => verdict !== 'ok')).toEqual([])
     expect(checked.code).toBe(0)
   })
+})
+
+describe('against what a caller writes', () => {
+  const ODD = [
+    '/api/v1/query/../targets',
+    '/echo/../api/v1/targets',
+    '/echo/%2e%2e/api/v1/targets',
+    '/echo%2f..%2fapi%2fv1%2ftargets',
+    '/api/v1/./targets',
+    '//api/v1/targets',
+    '/api/v1//targets',
+    '/api/v1/targets/',
+    '/api/v1/%74argets',
+    '/API/v1/targets',
+    '/api/v1/query;/../targets',
+    '/api/v1/targets?/api/v1/query',
+    '/api/v1/targets%3f',
+    '/other',
+  ]
+  const SAID = ['Agent', 'Session', 'Grant', 'Scope', 'Details'].map((name) => `X-Hallpass-${name}`)
+
+  test.each(PROXIES)('%s lets no spelling of a path through that the scope is not for (S14)', async (proxy) => {
+    await standing(proxy, echo.port)
+    const headers = { Authorization: `Bearer ${await credentialOf('check-bot', toolOf(proxy))}` }
+    const origin = `http://127.0.0.1:${ports.get(proxy)}`
+    for (const target of ODD)
+      expect((await rawRequest(origin, target, { headers })).status, target).toBeOneOf([400, 401, 403, 404])
+    for (const [method, target] of [
+      ['POST', '/api/v1/targets'],
+      ['DELETE', '/api/v1/query'],
+    ] as const)
+      expect((await rawRequest(origin, target, { headers, method })).status, method).toBeOneOf([401, 403])
+    const spoofed = Object.fromEntries(SAID.map((name) => [name, 'spoofed']))
+    const answer = await rawRequest(origin, '/echo?a=b', { headers: { ...headers, ...spoofed } })
+    expect(answer.status).toBe(200)
+    expect(answer.body).toContain('"url":"/echo?a=b"')
+    expect(answer.body).toContain('"check-bot"')
+    expect(answer.body).not.toContain('spoofed')
+    expect(answer.body).not.toMatch(/hp_verify|eyJ/)
+  })
+
+  test.each(['nginx', 'haproxy', 'caddy'] as const)(
+    '%s refuses a credential that is limited by details (S9)',
+    async (proxy) => {
+      await standing(proxy, echo.port)
+      const headers = { Authorization: `Bearer ${await credentialOf('limited-bot', toolOf(proxy))}` }
+      expect((await rawRequest(`http://127.0.0.1:${ports.get(proxy)}`, '/echo', { headers })).status).toBe(403)
+    },
+  )
+
+  test.each(['nginx', 'caddy', 'apache'] as const)(
+    '%s lets nothing through while the broker is away (P10)',
+    async (proxy) => {
+      await standing(proxy, echo.port, (text) =>
+        text.replaceAll(
+          proxy === 'apache' ? `${broker.issuer}/oauth` : new URL(broker.issuer).host,
+          proxy === 'apache' ? 'https://127.0.0.1:9/oauth' : '127.0.0.1:9',
+        ),
+      )
+      const headers = { Authorization: `Bearer ${await credentialOf('check-bot', toolOf(proxy))}` }
+      const { status, body } = await rawRequest(`http://127.0.0.1:${ports.get(proxy)}`, '/echo', { headers })
+      expect(status).toBeGreaterThanOrEqual(400)
+      expect(body).not.toContain('"url"')
+    },
+  )
 })
 
 describe('tool check finds', () => {

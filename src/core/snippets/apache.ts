@@ -5,7 +5,7 @@ import { type Route, routePattern, type SnippetInput } from './snippet-input.ts'
 
 const NOTES = [
   'Modules: auth_openidc, authn_core, authz_core, headers, proxy, proxy_http (a2enmod). Apache has no subrequest that could ask /forward-auth, so each token is introspected.',
-  "The tool gets no Authorization and no X-Hallpass-* of the caller's but the agent's name. It must be reachable through this proxy alone.",
+  'The tool gets no Authorization, no X-Hallpass-Session, -Grant, -Scope or -Details, and X-Hallpass-Agent from here. It must be reachable through this proxy alone.',
   'What no section below names is refused (403). A token without the scope is refused with 401 here, not 403.',
 ]
 

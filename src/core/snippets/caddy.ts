@@ -4,7 +4,7 @@ import { comment, detailsNote, type Snippet, withHead } from './snippet-head.ts'
 import { ODD_TARGET, questionPath, type Route, routePattern, type SnippetInput } from './snippet-input.ts'
 
 const NOTES = [
-  "The tool gets no Authorization and no X-Hallpass-* of the caller's. It must be reachable through this proxy alone.",
+  'The tool gets no Authorization, and X-Hallpass-Agent, -Session, -Grant, -Scope and -Details from here alone, never from the caller. It must be reachable through this proxy alone.',
   'Each path has one spelling, and one that is not listed is refused. Matchers look at the request line as it came, because Caddy’s path matcher ignores case and cleans what it compares, and the tool may not.',
 ]
 

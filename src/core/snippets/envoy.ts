@@ -5,7 +5,7 @@ import { comment, detailsNote, type Snippet, withHead } from './snippet-head.ts'
 import { isEverythingBelow, type Place, questionPath, type Route, type SnippetInput } from './snippet-input.ts'
 
 const NOTES = [
-  "The tool gets no Authorization and no X-Hallpass-* of the caller's. It must be reachable through this proxy alone.",
+  'The tool gets no Authorization, and X-Hallpass-Agent, -Session, -Grant, -Scope and -Details from here alone, never from the caller. It must be reachable through this proxy alone.',
   'Each path has one spelling: Envoy cleans it before anything looks at it, and refuses escaped slashes. What is not listed is refused.',
 ]
 

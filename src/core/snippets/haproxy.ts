@@ -5,7 +5,7 @@ import { jwksUrl, ODD_SPELLING, type Route, routePattern, type SnippetInput, sco
 
 const NOTES = [
   'The algorithm is written here. Never hand the token’s own alg to jwt_verify: a token with "alg":"none" is then accepted.',
-  "The tool gets no Authorization and no X-Hallpass-* of the caller's. It must be reachable through this proxy alone.",
+  'The tool gets no Authorization, and X-Hallpass-Agent, -Session, -Grant, -Scope and -Details from here alone, never from the caller. It must be reachable through this proxy alone.',
 ]
 
 export function haproxySnippet(input: SnippetInput): Snippet {

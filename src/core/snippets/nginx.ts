@@ -5,7 +5,7 @@ import { ODD_TARGET, questionPath, routePattern, type SnippetInput } from './sni
 
 const NOTES = [
   'Include it in http { }. It needs ngx_http_auth_request_module, which every distribution has.',
-  "The tool gets no Authorization and no X-Hallpass-* of the caller's. It must be reachable through this proxy alone.",
+  'The tool gets no Authorization, and X-Hallpass-Agent, -Session, -Grant, -Scope and -Details from here alone, never from the caller. It must be reachable through this proxy alone.',
   'Each path has one spelling, and one that is not listed is refused. The method is the request’s own: no X-Forwarded-Method has a say.',
 ]
 

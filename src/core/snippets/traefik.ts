@@ -5,7 +5,7 @@ import { isEverythingBelow, questionPath, type Route, type SnippetInput, scopesO
 
 const NOTES = [
   'A dynamic configuration for the file provider. Traefik before 2.11.24 and 3.3.6 matched paths before it cleaned them (CVE-2025-32431): do not use those.',
-  "The tool gets no Authorization and no X-Hallpass-* of the caller's. It must be reachable through this proxy alone.",
+  'The tool gets no Authorization, and X-Hallpass-Agent, -Session, -Grant, -Scope and -Details from here alone, never from the caller. It must be reachable through this proxy alone.',
   'What no router matches is 404. trustForwardHeader stays false: no X-Forwarded-* of a caller has a say.',
 ]
 
