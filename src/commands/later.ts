@@ -19,15 +19,14 @@ const LATER = [
 const notYet = (what: string): Stop => new Stop(1, `this version does not have \`hallpass ${what}\` yet`)
 
 export function addLater(program: Command): void {
-  const add = (parent: Command, name: string, path: string, description: string) =>
-    parent
+  for (const [name, description] of LATER)
+    program
       .command(name)
       .description(description)
       .option('--json', 'answer in JSON')
       .allowUnknownOption()
       .allowExcessArguments()
       .action(() => {
-        throw notYet(path)
+        throw notYet(name)
       })
-  for (const [name, description] of LATER) add(program, name, name, description)
 }

@@ -80,6 +80,11 @@ async function check(cli: Cli, tool: string, options: Options): Promise<void> {
   }
   try {
     const valid = await mint(grant)
+    if (valid.token.split('.').length !== 3)
+      throw new Stop(
+        1,
+        `${tool} has accounts of its own: its credentials are no tokens of ours, so there is none to forge`,
+      )
     if (options.anywhere !== true)
       for (const url of [target.url, outOfScope?.url, echo])
         if (url) mustBeWithin(textOf(decodeJwt(valid.token).aud), url)

@@ -71,7 +71,7 @@ describe('every command', () => {
   })
 
   test('that lists can be called ls', () => {
-    const lists = all.filter(({ path }) => path.endsWith(' list') && !path.startsWith('tool'))
+    const lists = all.filter(({ path }) => path.endsWith(' list'))
     expect(lists.length).toBeGreaterThan(7)
     for (const { path, command } of lists) expect(command.aliases(), path).toEqual(['ls'])
   })

@@ -216,6 +216,22 @@ describe('of those that cannot be run here, by the vendor’s keys:', () => {
   })
 })
 
+test('a tool with accounts of its own has no configuration: it sees no token of ours', () => {
+  const target = {
+    type: 'redmine',
+    url: 'https://tickets.example.com',
+    secret: 'env:HALLPASS_TOOL_TICKETS',
+    recipe: null,
+    values: {},
+    rights: {},
+    reconcile: { ghosts: 'report', others: 'report', overScoped: 'report', exempt: [] },
+  } as const
+  expect(readSnippetInput(tool({ target }), ISSUER)).toMatchObject({
+    ok: false,
+    error: [expect.stringContaining('target redmine')],
+  })
+})
+
 describe('routes', () => {
   const faults = (...routes: string[]) => {
     const read = readSnippetInput(tool(), ISSUER, { routes })

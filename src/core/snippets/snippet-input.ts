@@ -77,6 +77,10 @@ export function readSnippetInput(
   }
   const scopes = Object.keys(tool.scopes)
   const details = Object.entries(tool.details).map(([key, { enforcedBy }]) => ({ key, enforcedBy }))
+  if (tool.target.type !== 'none')
+    faults.push(
+      `its credentials are accounts in the tool itself (target ${tool.target.type}): it sees no token of ours`,
+    )
   if (!NAME.test(tool.name)) faults.push(`the tool's name ${JSON.stringify(tool.name)} is none`)
   for (const scope of scopes) if (!SCOPE.test(scope)) faults.push(`${JSON.stringify(scope)} is no scope`)
   for (const { key } of details) if (!DETAIL_KEY.test(key)) faults.push(`${JSON.stringify(key)} is no details key`)
