@@ -55,5 +55,10 @@ function isCutOff({ was, now }: SliceMove): boolean {
 }
 
 /** Where accounts are made counts, not which secret does it or what is done about others: those are turned in place. */
-const connection = ({ resource, token, target }: ToolValue): string =>
-  JSON.stringify([resource, token.alg, target.type === 'none' ? target.type : placeOf(target)])
+const connection = ({ resource, token, target, upstream }: ToolValue): string =>
+  JSON.stringify([
+    resource,
+    token.alg,
+    target.type === 'none' ? target.type : placeOf(target),
+    ...(upstream === undefined ? [] : [upstream.url]),
+  ])

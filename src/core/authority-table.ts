@@ -11,6 +11,7 @@ import {
   RISKS,
   type Risk,
 } from './manifest.ts'
+import { type PathRule, ruleText } from './path-rule.ts'
 
 /** What a change of such a field is, and the part of it that two values share. */
 export type Rule<T> = {
@@ -33,6 +34,14 @@ const fewerKeys: Rule<readonly IdentityKey[]> = {
   is: 'removed is a narrowing, added or changed a widening',
   meet: (inForce, proposed) =>
     inForce.filter((key) => proposed.some(({ kid, alg }) => kid === key.kid && alg === key.alg)),
+}
+/** One method of one path each, so that a path taken out of a rule is a narrowing and the rest of it stays. */
+const fewerRules: Rule<readonly PathRule[]> = {
+  is: 'removed is a narrowing, added a widening',
+  meet: (inForce, proposed) => {
+    const kept = new Set(proposed.map(ruleText))
+    return inForce.filter((rule) => kept.has(ruleText(rule)))
+  },
 }
 /** A new key narrows, fewer values narrow; null: no value is left of some key, so nothing is allowed at all. */
 const tighter: Rule<Details | null> = {
@@ -112,6 +121,9 @@ export const AUTHORITY_TABLE = {
   'Tool.spec.scopes{}.description': row(neutral, 'nobody', 'for people and models'),
   'Tool.spec.scopes{}.risk': row(riskier, 'owner of tool', 'whether its owner is asked'),
   'Tool.spec.scopes{}.approval': row(stricter, 'owner of tool', 'the least that every access is asked for'),
+  'Tool.spec.scopes{}.allow[].methods': row(fewerRules, 'admin', 'what it is through the proxy'),
+  'Tool.spec.scopes{}.allow[].paths': row(fewerRules, 'admin', 'what it is through the proxy'),
+  'Tool.spec.scopes{}.allow[].query{}': row(fewerRules, 'admin', 'who is held to what, through the proxy'),
   'Tool.spec.details{}.description': row(neutral, 'nobody', 'for people and models'),
   'Tool.spec.details{}.enforcedBy': row(unordered, 'admin', 'who holds an agent to its details'),
   'Tool.spec.token.alg': row(unordered, 'admin', 'its grants end when a change is accepted'),
@@ -128,6 +140,16 @@ export const AUTHORITY_TABLE = {
   'Tool.spec.target.reconcile.exempt': row(unordered, 'admin', 'whose accounts nobody is told of'),
   'Tool.spec.target.recipe': row(unordered, 'admin', 'how it is spoken to'),
   'Tool.spec.target.values{}': row(unordered, 'admin', 'what is said to it'),
+  'Tool.spec.upstream.url': row(
+    unordered,
+    'admin',
+    'where calls and their secret go; its grants end on acceptance (S5)',
+  ),
+  'Tool.spec.upstream.secret': row(unordered, 'admin', 'which secret goes there (S5)'),
+  'Tool.spec.upstream.header': row(unordered, 'admin', 'where the secret stands'),
+  'Tool.spec.upstream.prefix': row(unordered, 'admin', 'how the secret is presented'),
+  'Tool.spec.upstream.pass': row(fewer, 'admin', 'what an agent says to the tool besides its call'),
+  'Tool.spec.upstream.maxBody': row(shorter, 'admin', 'how much is taken at once'),
   'Role.apiVersion': head.apiVersion,
   'Role.kind': head.kind,
   'Role.metadata.name': head.name,

@@ -3,6 +3,7 @@
 
 import { digest, type Json } from './canonical.ts'
 import { type AccessEntry, type AgentManifest, APPROVAL_LEVELS, DELIVERIES, type ManifestSet } from './manifest.ts'
+import { ruleText } from './path-rule.ts'
 import { detailsCover, type Entitlement, type SliceValue, sliceId } from './slice.ts'
 
 /** Slice id → value; null or absent: not there. */
@@ -111,10 +112,16 @@ function authorityOf(value: SliceValue): Json {
     case 'team':
       return { of: value.of, name: value.name, members: value.members }
     case 'tool': {
-      const { of, name, owners, category, resource, token, target } = value
-      const scopes = mapValues(value.scopes, ({ risk, approval }) => ({ risk, approval }))
+      const { of, name, owners, category, resource, token, target, upstream } = value
+      const scopes = mapValues(value.scopes, ({ risk, approval, allow = [] }) => ({
+        risk,
+        approval,
+        // Left out where there is none: what was accepted before there were any stays what it was.
+        ...(allow.length === 0 ? {} : { allow: allow.map(ruleText) }),
+      }))
       const details = mapValues(value.details, ({ enforcedBy }) => ({ enforcedBy }))
-      return { of, name, owners, category, resource, scopes, details, token, target }
+      const proxied: Record<string, Json> = upstream === undefined ? {} : { upstream }
+      return { of, name, owners, category, resource, scopes, details, token, target, ...proxied }
     }
   }
 }

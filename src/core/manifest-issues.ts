@@ -14,15 +14,12 @@ const LATER_FIELDS: ReadonlySet<string> = new Set([
   'Agent.spec.identity[].issuer',
   'Agent.spec.identity[].match',
   'Agent.spec.identity[].jwksUri',
-  'Tool.spec.upstream',
   'Tool.spec.mcp',
-  'Tool.spec.scopes{}.paths',
 ])
 
 /** Values of later versions, by the last name of the field's path. */
 const LATER_VALUES: Readonly<Record<string, readonly string[]>> = {
   approval: ['passkey', 'two-person'],
-  delivery: ['proxy'],
 }
 
 /** A path in a document as its path in the schema: `Tool.spec.scopes{}.risk`. */

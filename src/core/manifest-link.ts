@@ -13,6 +13,7 @@ import type {
 } from './manifest.ts'
 import type { Faults } from './manifest-faults.ts'
 import { oneOf, quoted, suggestion } from './manifest-faults.ts'
+import { linkScopeRules, linkUpstream, unfitForProxy } from './manifest-proxy.ts'
 import type { Read, ReadSet } from './manifest-read.ts'
 import type { AccessDocument } from './manifest-schema.ts'
 import {
@@ -112,6 +113,7 @@ export const linkTool = (tool: Read<'Tool'>, linking: Linking): ToolManifest => 
   }
   const limit = (text: string, min: number, max: number, field: string) =>
     seconds(text, { min, max }, yaml, ['spec', 'token', field], faults)
+  const upstream = linkUpstream(tool, linking)
   return {
     kind: 'Tool',
     name,
@@ -119,7 +121,7 @@ export const linkTool = (tool: Read<'Tool'>, linking: Linking): ToolManifest => 
     owners: linkOwners(spec.owners, yaml, linking),
     category: spec.category,
     resource: resource.ok ? resource.value : spec.resource,
-    scopes: dictionary<ToolScope>(Object.entries(spec.scopes)),
+    scopes: dictionary<ToolScope>(Object.entries(linkScopeRules(tool, linking))),
     details: dictionary(Object.entries(spec.details)),
     token: {
       alg: spec.token.alg,
@@ -128,6 +130,7 @@ export const linkTool = (tool: Read<'Tool'>, linking: Linking): ToolManifest => 
       leewaySeconds: limit(spec.token.leeway, 0, MAX_LEEWAY_SECONDS, 'leeway'),
     },
     target: linkTarget(tool, linking),
+    ...(upstream === null ? {} : { upstream }),
     source,
   }
 }
@@ -222,6 +225,7 @@ const linkEntry = (
   } else if (tokenTtlSeconds < 1) faults.add(yaml.place(ttlPath), '"tokenTtl" is 0, and the least is 1s')
   if (scopes.length === 0 || details === null) return null
   const { approval, delivery } = entry
+  if (delivery === 'proxy') unfitForProxy(tool, scopes, yaml, path, faults)
   return {
     tool: tool.name,
     scopes,

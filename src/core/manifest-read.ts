@@ -64,8 +64,8 @@ const kindOf = (yaml: YamlDocument, faults: Faults): ManifestKind | null => {
   return null
 }
 
-/** The one field that is a reference. */
-const SECRET_FIELD = 'spec.target.secret'
+/** The fields that are references. */
+const SECRET_FIELDS = new Set(['spec.target.secret', 'spec.upstream.secret'])
 const FREE_TEXT = new Set(['purpose', 'description', 'labels'])
 
 /** Every reference to a secret in a document, wherever one could be meant (S5). Depth was bounded by the YAML reader. */
@@ -80,8 +80,11 @@ const addSecretFaults = (
     if (!isSecretReference(value)) return
     const fault = secretReferenceFault(value, folder)
     if (fault !== null) faults.add(yaml.place(path), fault)
-    else if (path.join('.') !== SECRET_FIELD)
-      faults.add(yaml.place(path), `secret reference ${quoted(value)}: a Tool's target.secret alone is one`)
+    else if (!SECRET_FIELDS.has(path.join('.')))
+      faults.add(
+        yaml.place(path),
+        `secret reference ${quoted(value)}: only a Tool's target.secret and upstream.secret are one`,
+      )
   } else if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) addSecretFaults(item, [...path, index], yaml, folder, faults)
   } else if (typeof value === 'object' && value !== null) {

@@ -6,6 +6,7 @@ import { DURATION } from './duration.ts'
 import { LEEWAY_SECONDS_MAX, LIFETIME } from './limits.ts'
 import type { ManifestKind } from './manifest.ts'
 import { RISKS, TARGET_TYPES, TOKEN_ALGS, VERIFIED_BY } from './manifest.ts'
+import { PROXY_METHODS } from './path-rule.ts'
 
 export const API_VERSION = 'hallpass/v1'
 export const MANIFEST_KINDS = ['Agent', 'Tool', 'Role', 'Team'] as const satisfies readonly ManifestKind[]
@@ -19,6 +20,8 @@ export const DEFAULT_TOKEN_TTL_SECONDS = 300
 export const NAME = /^[a-z0-9]+(-[a-z0-9]+)*$/
 /** Ends, not starts, with what RFC 6749 section 3.3 allows: no space, comma, quote or equals sign. */
 const SCOPE = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/
+/** A number of bytes. */
+const BYTES = /^\d{1,7}(KiB|MiB)$/
 const DETAIL_KEY = /^[A-Za-z][A-Za-z0-9_-]*$/
 const EMAIL = String.raw`[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+`
 const OWNER = new RegExp(`^(team/[a-z0-9]+(-[a-z0-9]+)*|${EMAIL})$`)
@@ -83,9 +86,11 @@ const accessEntry = z.strictObject({
   grantFor: duration.default('8h').describe('How long one approval lasts, at most 90d'),
   tokenTtl: duration.optional().describe("How long one token lives; 5m, or the tool's maximum where that is shorter"),
   delivery: z
-    .enum(['exchange', 'inline'])
+    .enum(['exchange', 'inline', 'proxy'])
     .default('exchange')
-    .describe("exchange: the agent's runtime fetches the token; inline: the model sees it in a tool result"),
+    .describe(
+      "exchange: the agent's runtime fetches the token; inline: the model sees it in a tool result; proxy: calls go through Hallpass, and the agent never holds the tool's credential",
+    ),
 })
 
 const access = list(accessEntry, 64)
@@ -170,6 +175,54 @@ const target = z.strictObject({
     .describe("Type http: what fills the recipe's templates"),
 })
 
+/** One mapping allows each of its methods on each of its paths. */
+const allow = list(
+  z.strictObject({
+    methods: filled(z.enum(PROXY_METHODS), PROXY_METHODS.length, 'method').describe('HTTP methods, each written out'),
+    paths: filled(text(200), 64, 'path').describe(
+      'Paths of the upstream: name* is any end of a segment, * a whole one, ** all that is below, {detail} a value of the grant',
+    ),
+    query: record(
+      z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be letters, digits and . _ -'),
+      z.string().regex(/^\{[A-Za-z][A-Za-z0-9_-]*\}$/, 'must be a detail in braces, like {namespace}'),
+      8,
+    )
+      .optional()
+      .describe('Query parameters that must be there once, each with a value of the grant: {detail}'),
+  }),
+  32,
+)
+
+const upstream = z.strictObject({
+  url: text(500).describe('Where calls through Hallpass go; the secret goes to this origin and to no other'),
+  secret: z
+    .string()
+    .optional()
+    .describe(
+      "The tool's credential that is put in, env:HALLPASS_TOOL_NAME or file:NAME; not for a tool with accounts",
+    ),
+  header: z
+    .string()
+    .regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, 'must be the name of a header')
+    .optional()
+    .describe('The header that carries the secret; default Authorization'),
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9=: -]{0,32}$/, 'must be letters, digits, spaces and = : -')
+    .optional()
+    .describe(
+      'What stands before the secret, with its space: "Bearer " (default), "Basic " (user:password is encoded), ""',
+    ),
+  pass: list(z.string().regex(/^[A-Za-z][A-Za-z0-9-]{0,63}$/, 'must be the name of a header'), 16)
+    .default([])
+    .describe("Headers of an agent's request that go on besides the usual ones"),
+  maxBody: z
+    .string()
+    .regex(BYTES, 'must be a whole number with a unit, like 512KiB or 10MiB')
+    .default('10MiB')
+    .describe('The longest body of one request, at most 1024MiB'),
+})
+
 const toolSchema = z.strictObject({
   ...head('Tool'),
   spec: z.strictObject({
@@ -188,6 +241,7 @@ const toolSchema = z.strictObject({
         approval: approval
           .default('none')
           .describe("The least approval; the stricter of this and the access entry's wins"),
+        allow: allow.optional().describe('What it allows through the proxy; nothing that is not here'),
       }),
       256,
     )
@@ -221,6 +275,7 @@ const toolSchema = z.strictObject({
       })
       .prefault({}),
     target: target.default({ type: 'none' }),
+    upstream: upstream.optional().describe('Where calls with delivery proxy go'),
   }),
 })
 

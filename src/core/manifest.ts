@@ -1,6 +1,8 @@
 // What a manifest set says once it is read: the four kinds, validated, with every default filled in.
 // Reading and faults live in manifest-parse.ts. Nothing here resolves, fetches or calls anything (S5).
 
+import type { PathRule } from './path-rule.ts'
+
 /** How strictly an access must be approved; later is stricter (S8). */
 export const APPROVAL_LEVELS = ['none', 'owner', 'passkey', 'two-person'] as const
 export type ApprovalLevel = (typeof APPROVAL_LEVELS)[number]
@@ -71,6 +73,23 @@ export type ToolScope = {
   readonly risk: Risk
   /** The stricter of this and the access entry's wins (S8); `none` where the tool says nothing. */
   readonly approval: ApprovalLevel
+  /** What it allows through the proxy, sorted, unique. Absent: nothing. */
+  readonly allow?: readonly PathRule[]
+}
+
+/** Where proxy delivery takes calls to, and what it puts in: an admin accepts them together (S5). */
+export type ToolUpstream = {
+  /** Normalized: the origin, and the path that calls are put under. */
+  readonly url: string
+  /** `env:HALLPASS_TOOL_…` or `file:…`. Null: nothing is put in, or what the grant's own account presents itself with. */
+  readonly secret: string | null
+  /** Of that secret: the header that carries it, and what stands before it. */
+  readonly header: string
+  readonly prefix: string
+  /** Request headers, in lower case, that go on besides the usual ones. Sorted, unique. */
+  readonly pass: readonly string[]
+  /** The longest body of one request. */
+  readonly bodyBytes: number
 }
 
 /** Where accounts are made, and the one reference to a secret that goes there: an admin accepts them together (S5). */
@@ -123,6 +142,8 @@ export type ToolManifest = {
     readonly leewaySeconds: number
   }
   readonly target: ToolTarget
+  /** Absent: it has no proxy delivery. */
+  readonly upstream?: ToolUpstream
   readonly source: Source
 }
 

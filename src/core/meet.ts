@@ -3,7 +3,7 @@
 
 import { AUTHORITY_TABLE as T } from './authority-table.ts'
 import { entitlementOf, normalized } from './compile-slices.ts'
-import type { ToolScope, ToolTarget } from './manifest.ts'
+import type { ToolScope, ToolTarget, ToolUpstream } from './manifest.ts'
 import type { AccessValue, AgentValue, Entitlement, SliceValue, TeamValue, ToolValue } from './slice.ts'
 
 /**
@@ -62,7 +62,7 @@ function meetEntitlements(a: Entitlement, b: Entitlement): Entitlement | null {
 }
 
 /** Unordered fields stay as they are in force. */
-const meetTools = (a: ToolValue, b: ToolValue): ToolValue => ({
+const meetTools = ({ upstream, ...a }: ToolValue, b: ToolValue): ToolValue => ({
   ...a,
   labels: b.labels,
   source: b.source,
@@ -74,6 +74,14 @@ const meetTools = (a: ToolValue, b: ToolValue): ToolValue => ({
     maxTtlSeconds: T['Tool.spec.token.maxTtl'].rule.meet(a.token.maxTtlSeconds, b.token.maxTtlSeconds),
   },
   target: meetTargets(a, b),
+  ...(upstream === undefined || b.upstream === undefined ? {} : { upstream: meetUpstreams(upstream, b.upstream) }),
+})
+
+/** Taken out it is gone at once, for nothing takes its place. */
+const meetUpstreams = (a: ToolUpstream, b: ToolUpstream): ToolUpstream => ({
+  ...a,
+  pass: T['Tool.spec.upstream.pass'].rule.meet(a.pass, b.pass),
+  bodyBytes: T['Tool.spec.upstream.maxBody'].rule.meet(a.bodyBytes, b.bodyBytes),
 })
 
 /** As it is in force, without the rights of scopes that go: a right is nothing without its scope. */
@@ -87,6 +95,7 @@ const meetScopes = (a: ToolScope, b: ToolScope): ToolScope => ({
   description: b.description,
   risk: T['Tool.spec.scopes{}.risk'].rule.meet(a.risk, b.risk),
   approval: T['Tool.spec.scopes{}.approval'].rule.meet(a.approval, b.approval),
+  ...(a.allow === undefined ? {} : { allow: T['Tool.spec.scopes{}.allow[].paths'].rule.meet(a.allow, b.allow ?? []) }),
 })
 
 function shared<V>(

@@ -3,8 +3,9 @@
 
 import { type Acceptor, AUTHORITY_TABLE, type AuthorityField } from './authority-table.ts'
 import { type Authority, covers } from './compile-slices.ts'
-import type { AccountTarget } from './manifest.ts'
+import type { AccountTarget, ToolUpstream } from './manifest.ts'
 import type { Need } from './model.ts'
+import { ruleText } from './path-rule.ts'
 import { type AccessValue, type SliceValue, sliceId, type TeamValue, type ToolValue } from './slice.ts'
 
 /** E-mails of these owners: `team/NAME` is its members in `authority`. Sorted, unique. */
@@ -162,9 +163,13 @@ export function toolFields(tool: ToolValue): ReadonlyMap<string, ToolField> {
     ['owners', { field: 'Tool.spec.owners', value: tool.owners.join(', ') }],
     ['category', { field: 'Tool.spec.category', value: tool.category }],
     ['resource', { field: 'Tool.spec.resource', value: tool.resource }],
-    ...Object.entries(tool.scopes).flatMap(([scope, { risk, approval }]): [string, ToolField][] => [
+    ...Object.entries(tool.scopes).flatMap(([scope, { risk, approval, allow = [] }]): [string, ToolField][] => [
       [`scopes.${scope}.risk`, { field: 'Tool.spec.scopes{}.risk', value: risk }],
       [`scopes.${scope}.approval`, { field: 'Tool.spec.scopes{}.approval', value: approval }],
+      ...allow.map((rule): [string, ToolField] => [
+        `scopes.${scope}.allow.${ruleText(rule)}`,
+        { field: 'Tool.spec.scopes{}.allow[].paths', value: 'allowed' },
+      ]),
     ]),
     ...Object.entries(tool.details).map(([key, { enforcedBy }]): [string, ToolField] => [
       `details.${key}.enforcedBy`,
@@ -176,8 +181,18 @@ export function toolFields(tool: ToolValue): ReadonlyMap<string, ToolField> {
     ['token.leeway', { field: 'Tool.spec.token.leeway', value: `${token.leewaySeconds}s` }],
     ['target.type', { field: 'Tool.spec.target.type', value: target.type }],
     ...(target.type === 'none' ? [] : targetFields(target)),
+    ...(tool.upstream === undefined ? [] : upstreamFields(tool.upstream)),
   ])
 }
+
+const upstreamFields = ({ url, secret, header, prefix, pass, bodyBytes }: ToolUpstream): [string, ToolField][] => [
+  ['upstream.url', { field: 'Tool.spec.upstream.url', value: url }],
+  ['upstream.secret', { field: 'Tool.spec.upstream.secret', value: secret ?? 'none' }],
+  ['upstream.header', { field: 'Tool.spec.upstream.header', value: header }],
+  ['upstream.prefix', { field: 'Tool.spec.upstream.prefix', value: JSON.stringify(prefix) }],
+  ['upstream.pass', { field: 'Tool.spec.upstream.pass', value: pass.join(', ') || 'nothing more' }],
+  ['upstream.maxBody', { field: 'Tool.spec.upstream.maxBody', value: `${bodyBytes} bytes` }],
+]
 
 const targetFields = ({ url, secret, rights, reconcile, recipe, values }: AccountTarget): [string, ToolField][] => [
   ['target.url', { field: 'Tool.spec.target.url', value: url }],

@@ -2,8 +2,16 @@ import { describe, expect, test } from 'vitest'
 import { diffSets } from '../../src/core/authority.ts'
 import { AUTHORITY_TABLE, type AuthorityField, tableGaps } from '../../src/core/authority-table.ts'
 import { type Authority, compileSlices, valueDigest } from '../../src/core/compile-slices.ts'
-import type { AccessEntry, AccountTarget, AgentManifest, Manifest, ToolManifest } from '../../src/core/manifest.ts'
+import type {
+  AccessEntry,
+  AccountTarget,
+  AgentManifest,
+  Manifest,
+  ToolManifest,
+  ToolUpstream,
+} from '../../src/core/manifest.ts'
 import { SCHEMA_FIELDS } from '../../src/core/manifest-schema.ts'
+import type { PathRule } from '../../src/core/path-rule.ts'
 import type { SliceValue } from '../../src/core/slice.ts'
 import { agent, entry, key, role, scope, setOf, team, tool } from '../support/manifest-set.ts'
 
@@ -67,7 +75,7 @@ const accessRows = (kind: 'Agent' | 'Role'): Record<string, Ordered> => {
   }
 }
 
-const ORDERED: Readonly<Record<string, Ordered>> = {
+const ORDERED: Record<string, Ordered> = {
   ...accessRows('Agent'),
   ...accessRows('Role'),
   'Agent.spec.owners': {
@@ -172,6 +180,44 @@ for (const [field, one, other] of [
     toolWith({ target: { ...connection, ...one } }),
     toolWith({ target: { ...connection, ...other } }),
   ]
+
+/** A rule that is taken out, and one that is put in; an upstream, field by field. */
+const rule = (path: string, query: Readonly<Record<string, string>> = {}): PathRule => ({ method: 'GET', path, query })
+const upstream: ToolUpstream = {
+  url: 'https://tickets.internal.example.com',
+  secret: 'env:HALLPASS_TOOL_TICKETS',
+  header: 'Authorization',
+  prefix: 'Bearer ',
+  pass: [],
+  bodyBytes: 1024,
+}
+const proxied = (more: Partial<ToolUpstream>, allow: readonly PathRule[] = []) =>
+  toolWith({ upstream: { ...upstream, ...more }, scopes: { read: scope({ allow }) } })
+for (const [field, more] of [
+  ['methods', { ...rule('/a'), method: 'POST' }],
+  ['paths', rule('/b')],
+  ['query{}', rule('/a', { queue: 'queue' })],
+] as const)
+  ORDERED[`Tool.spec.scopes{}.allow[].${field}`] = {
+    narrow: proxied({}, [rule('/a')]),
+    wide: proxied({}, [rule('/a'), more]),
+    slice: TOOL,
+    by: ADMIN,
+  }
+ORDERED['Tool.spec.upstream.pass'] = { narrow: proxied({}), wide: proxied({ pass: ['x-org'] }), slice: TOOL, by: ADMIN }
+ORDERED['Tool.spec.upstream.maxBody'] = {
+  narrow: proxied({}),
+  wide: proxied({ bodyBytes: 2048 }),
+  slice: TOOL,
+  by: ADMIN,
+}
+for (const [field, more] of [
+  ['url', { url: 'https://elsewhere.example.com' }],
+  ['secret', { secret: 'file:another' }],
+  ['header', { header: 'X-Key' }],
+  ['prefix', { prefix: 'Token ' }],
+] as const)
+  UNORDERED[`Tool.spec.upstream.${field}`] = [proxied({}), proxied(more)]
 
 const NEUTRAL: Readonly<Record<string, readonly [readonly Manifest[], readonly Manifest[]]>> = {
   'Agent.metadata.labels{}': [
@@ -556,4 +602,14 @@ describe('teams', () => {
     expect(waiting(result)).toEqual({ [AGENT]: ALICE, 'team/sre': ALICE })
     expect(result.widenings[0]?.diff).toEqual(['+ owner team/sre (mallory@example.com)'])
   })
+})
+
+test('an upstream that is taken out of the manifest is gone at once, with all its rules (S1)', () => {
+  const result = diff(proxied({}, [rule('/a')]), toolWith({ scopes: { read: scope() } }))
+  expect(result.widenings).toEqual([])
+  expect(narrowed(result)[TOOL]).toContain('- scope read: GET /a allowed')
+  expect(narrowed(result)[TOOL]).toContain('- upstream url https://tickets.internal.example.com')
+  const [back] = diff(toolWith({ scopes: { read: scope() } }), proxied({}, [rule('/a')])).widenings
+  expect(back?.diff).toContain('+ scope read: GET /a allowed')
+  expect(back?.needs.map(({ as }) => as)).toEqual(['admin'])
 })

@@ -455,8 +455,8 @@ describe('schemas', () => {
 })
 
 test.each([
-  ['file:tickets-token', "a Tool's target.secret alone"],
-  ['file:/srv/secrets/tickets-token', "a Tool's target.secret alone"],
+  ['file:tickets-token', "only a Tool's target.secret and upstream.secret"],
+  ['file:/srv/secrets/tickets-token', "only a Tool's target.secret and upstream.secret"],
   ['file:/srv/secrets/../data/db', 'leads out'],
   ['file:/srv/secrets-of-others/x', 'leads out'],
   ['file:a/../../b', 'leads out'],
