@@ -15,6 +15,8 @@ export type Verifying = { readonly verifiedBy: VerifiedBy; readonly leewaySecond
 
 /** Of a tool of which nothing is known any more: the slowest way. */
 const UNKNOWN_TOOL: Verifying = { verifiedBy: 'alone', leewaySeconds: 60 }
+/** A proxy token is looked up here at each call, however the tool verifies what is sent to it. */
+const PROXIED: Verifying = { verifiedBy: 'asks', leewaySeconds: 0 }
 /** No leeway is longer: a credential that expired before this can be accepted nowhere. */
 const LONGEST_LEEWAY_MS = 3_600_000
 const ASKS_MS = 5_000
@@ -88,7 +90,7 @@ export function confirmationsOf(
   for (const [tool, deadAt] of forgeable)
     byTool.set(tool, { count: 0, deadAt, livesMs: deadAt - at, how: verifying.get(tool) ?? UNKNOWN_TOOL })
   for (const credential of credentials) {
-    const how = verifying.get(credential.tool) ?? UNKNOWN_TOOL
+    const how = credential.audience === undefined ? (verifying.get(credential.tool) ?? UNKNOWN_TOOL) : PROXIED
     const deadAt = credential.expiresAt + how.leewaySeconds * 1000
     const leftMs = deadAt - past(credential.issuedAt)
     if (leftMs <= 0) continue
@@ -99,7 +101,7 @@ export function confirmationsOf(
       count: (before?.count ?? 0) + 1,
       deadAt: Math.max(before?.deadAt ?? 0, deadAt),
       livesMs: Math.max(before?.livesMs ?? 0, livesMs),
-      how,
+      how: before === undefined || before.how === PROXIED ? how : before.how,
     })
   }
   return [...byTool]

@@ -2,7 +2,7 @@
 // In a tool with accounts of its own it is an account's secret instead: issue-account.ts.
 
 import { digest, type Json } from '../core/canonical.ts'
-import { credentialClaims } from '../core/claims.ts'
+import { credentialClaims, proxyUrl } from '../core/claims.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { AgentCaller } from './authenticate-session.ts'
@@ -24,13 +24,14 @@ export async function issueCredential(
     if (!judged.ok) return judged
     if (isByAccount(judged.value)) return ok({ value: 'by account', records: [] })
     const { world, tool, session, grant, scopes, details, endsAt } = judged.value
+    const audience = grant.delivery === 'proxy' ? proxyUrl(deps.settings.issuer, tool.name) : null
     const jti = deps.ids.next('crd')
     const claims = credentialClaims({
       issuer: deps.settings.issuer,
       jti,
       grant,
       session,
-      resource: tool.resource,
+      audience: audience ?? tool.resource,
       scopes,
       details,
       manifest: world.installation!.revision ?? 'none',
@@ -42,6 +43,7 @@ export async function issueCredential(
     const { token, kid } = signed.value
     const row = credentialRow(judged.value, {
       id: jti,
+      ...(audience === null ? {} : { audience }),
       kid,
       claimsHash: digest(claims as Json),
       issuedAt: look.now,

@@ -104,7 +104,10 @@ export const endsNow = (): Problem =>
 /** The row of what was minted. */
 export const credentialRow = (
   { tool, session, grant, scopes, details, born }: Mintable,
-  of: Pick<Credential, 'id' | 'kid' | 'claimsHash' | 'issuedAt' | 'expiresAt'> & { readonly account?: string },
+  of: Pick<Credential, 'id' | 'kid' | 'claimsHash' | 'issuedAt' | 'expiresAt'> & {
+    readonly account?: string
+    readonly audience?: string
+  },
 ): Credential => ({
   ...of,
   agent: grant.agent,

@@ -15,6 +15,9 @@ export const authorizationDetails = (
 ): readonly { type: string; constraints: Details }[] | undefined =>
   Object.keys(details).length === 0 ? undefined : [{ type: DETAILS_TYPE, constraints: details }]
 
+/** Where a tool is called through the broker: the audience of its proxy tokens, and of nothing else (S13). */
+export const proxyUrl = (issuer: string, tool: string): string => `${issuer}/tools/${tool}`
+
 /** A session token: for `/mcp`, the agent's own rows of `/v1`, and as the only `subject_token` of an exchange. */
 export const sessionClaims = (
   session: Omit<Session, 'signedBy'>,
@@ -38,7 +41,7 @@ export const credentialClaims = (input: {
   readonly jti: string
   readonly grant: Grant
   readonly session: Session
-  readonly resource: string
+  readonly audience: string
   readonly scopes: readonly string[]
   readonly details: Details
   readonly manifest: string
@@ -48,7 +51,7 @@ export const credentialClaims = (input: {
   iss: input.issuer,
   sub: input.grant.agent,
   client_id: input.grant.agent,
-  aud: input.resource,
+  aud: input.audience,
   scope: input.scopes.join(' '),
   iat: seconds(input.issuedAt),
   exp: seconds(input.expiresAt),

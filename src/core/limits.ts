@@ -141,6 +141,25 @@ export const TARGET = {
   reconcileMs: 60_000,
 } as const
 
+/** Calls through the proxy. */
+export const PROXY = {
+  /** Calls of one agent at a time; what is open longest is a stream. */
+  callsPerAgent: 64,
+  /** Connections to one tool. */
+  socketsPerTool: 128,
+  /** Without a byte from either side (milliseconds); a tool that does not begin to answer within it is late. */
+  idleMs: 60_000,
+  connectMs: 5_000,
+  /** Streams whose right to go on is looked at again, whatever was committed (milliseconds). */
+  recheckMs: 5_000,
+  /** Ends of calls that wait for the trail, how many one commit takes, and how long one waits (milliseconds). */
+  endsWaiting: 20_000,
+  endsAtOnce: 64,
+  endsAfterMs: 100,
+  /** Accounts' secrets held for calls. */
+  secretsHeld: 1_000,
+} as const
+
 /** The longest life of a credential in a tool that can take nothing away (seconds). */
 export const UNREVOCABLE_SECONDS_MAX = 5 * MINUTE
 

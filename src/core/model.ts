@@ -215,6 +215,8 @@ export type Credential = {
   readonly grant: string
   readonly tool: string
   readonly resource: string
+  /** Of a proxy token: where it is good, and nowhere else (S13). Absent: at the tool's resource. */
+  readonly audience?: string
   readonly scopes: readonly string[]
   readonly details: Details
   readonly kid: string

@@ -1,6 +1,7 @@
 // The closed list of what the trail can say: every kind of record, when it is written, and the shape of its body.
 // To add a kind, add a row. E-mails and free text are always `freeText` or `person`, never a plain string.
 import { z } from 'zod'
+import { CALL_ENDS } from './call-end.ts'
 import { DRIFTS } from './drift.ts'
 import { APPROVAL_LEVELS, DELIVERIES, VERIFIED_BY } from './manifest.ts'
 import { Personal } from './personal.ts'
@@ -168,6 +169,20 @@ export const RECORD_KINDS = {
       why: word,
       attempts: count,
       detail: freeText.optional(),
+    }),
+  ),
+  'tool.called': kind(
+    'An agent calls a tool through the proxy: written before the tool sees it (P1). `target` is the path, and the names of the query alone.',
+    z.strictObject({ method: word, target: freeText, scope: word }),
+  ),
+  'tool.answered': kind(
+    'What became of a call, by the `request` that both records carry. Null: the tool said nothing.',
+    z.strictObject({
+      status: count.nullable(),
+      ended: z.enum(CALL_ENDS),
+      sentBytes: count,
+      receivedBytes: count,
+      afterMilliseconds: count,
     }),
   ),
   'tool.drift': kind(

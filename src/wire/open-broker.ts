@@ -3,6 +3,7 @@
 
 import { createExpiryWatch } from '../actions/expiry-watch.ts'
 import type { Deps, Guards, Keys, Log, Notifier, Store } from '../actions/ports.ts'
+import type { OpenSecret } from '../actions/proxy-secret.ts'
 import { ensureKeys } from '../actions/rotate-keys.ts'
 import { createToolCalls } from '../actions/tool-calls.ts'
 import { createKeys } from '../adapters/keys/create-keys.ts'
@@ -14,6 +15,7 @@ import { openSqliteStore } from '../adapters/store/sqlite/sqlite-store.ts'
 import { systemClock } from '../adapters/system/clock.ts'
 import { type DataFolder, openDataFolder } from '../adapters/system/data-folder.ts'
 import { systemIds } from '../adapters/system/ids.ts'
+import { readToolSecret } from '../adapters/system/tool-secrets.ts'
 import type { Config } from '../config.ts'
 import { LIFETIME, TARGET } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -24,6 +26,8 @@ export type Broker = {
   readonly keys: Keys
   readonly folder: DataFolder
   readonly targets: ConnectedTargets
+  /** For calls through the proxy, which are made with a secret of the tool's. */
+  readonly openSecret: OpenSecret
   close(): Promise<void>
 }
 
@@ -75,12 +79,13 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
     await store.close()
     return err(thrown instanceof Error ? thrown.message : String(thrown))
   }
-  const targets = connectTargets({
+  const sources = {
     env: process.env,
     secretsPath: config.secretsPath,
     dataPath: folder.value.path,
     kekPath: config.kek.from === 'value' ? null : config.kek.path,
-  })
+  }
+  const targets = connectTargets(sources)
   const deps: Deps = {
     store,
     signer,
@@ -102,6 +107,7 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
     keys,
     folder: folder.value,
     targets,
+    openSecret: (reference) => readToolSecret(reference, sources),
     async close() {
       await signer.close()
       await store.close()

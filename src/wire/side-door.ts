@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { valuesIn } from '../actions/raw-header.ts'
+import { TOOLS, type ToolProxy } from '../adapters/proxy/proxy.ts'
 import type { ForwardAuth } from '../adapters/verifiers/forward-auth.ts'
 import type { Answer } from '../adapters/verifiers/refusal.ts'
 import { FORWARD_AUTH } from '../adapters/verifiers/verifier-app.ts'
@@ -57,3 +58,22 @@ function send(outgoing: ServerResponse, requestId: string, { status, headers, bo
 }
 
 const nothing = () => undefined
+
+/** Beside it too: whatever begins with `/tools/` is streamed, which the framework would hold in its hands twice. */
+export function besideForCalls(
+  door: FrontDoor,
+  proxy: Pick<ToolProxy, 'serve'>,
+  next: RequestListener,
+): RequestListener {
+  const isAllowed = hostCheck(door.allowedHosts)
+  return (incoming, outgoing) => {
+    const { url = '', headers, socket } = incoming
+    if (!url.startsWith(TOOLS) || !isAllowed(headers.host ?? '')) return next(incoming, outgoing)
+    const requestId = door.ids.next('rid')
+    void proxy.serve(incoming, outgoing, {
+      requestId,
+      remote: socket.remoteAddress ?? 'unknown',
+      always: alwaysSent(requestId),
+    })
+  }
+}

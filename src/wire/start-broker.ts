@@ -22,6 +22,7 @@ import { createApiApp } from '../adapters/http/api-app.ts'
 import { countedRefusals, createMetrics } from '../adapters/http/metrics.ts'
 import { createMcpApp } from '../adapters/mcp/mcp-app.ts'
 import { createOauthApp } from '../adapters/oauth/oauth-app.ts'
+import { createProxy } from '../adapters/proxy/proxy.ts'
 import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
 import type { Config } from '../config.ts'
 import { HTTP, RATE, TARGET } from '../core/limits.ts'
@@ -33,7 +34,7 @@ import { createFrontDoor, type FrontDoor } from './front-door.ts'
 import { createNotices } from './notices.ts'
 import { type Broker, openBroker } from './open-broker.ts'
 import { startRounds } from './rounds.ts'
-import { besideTheFrontDoor } from './side-door.ts'
+import { besideForCalls, besideTheFrontDoor } from './side-door.ts'
 
 export type Running = {
   readonly address: {
@@ -77,6 +78,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
 
   const mcp = createMcpApp(edge)
   const verifiers = createVerifierApp(edge)
+  const proxy = createProxy(edge, broker.openSecret)
   guards = verifiers.guards
   notices.listen((notice) => {
     if (notice.type === 'toolset.changed' && notice.agent !== undefined) mcp.toolsChanged(notice.agent)
@@ -115,6 +117,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     for (const door of doors) await closed(door)
     await mcp.close()
     await verifiers.close()
+    await proxy.close()
     await manifests.stopped
   }
   try {
@@ -123,7 +126,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     doors.push(await listen(getRequestListener(operator.fetch), config, { path: broker.folder.socket }))
     chmodSync(broker.folder.socket, 0o600)
     const beside = besideTheFrontDoor(front, verifiers.forwardAuth, getRequestListener(everyone.fetch))
-    doors.push(await listen(beside, config, { port: config.port, host: config.host }))
+    doors.push(await listen(besideForCalls(front, proxy, beside), config, { port: config.port, host: config.host }))
   } catch (thrown) {
     await closeAll()
     await broker.close()

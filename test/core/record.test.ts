@@ -41,6 +41,8 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
     attempts: 2,
     detail: personal('no answer'),
   },
+  'tool.called': { method: 'GET', target: personal('/api/v1/query?query'), scope: 'metrics:read' },
+  'tool.answered': { status: 200, ended: 'whole', sentBytes: 0, receivedBytes: 12, afterMilliseconds: 3 },
   'tool.drift': {
     finding: 'over-scoped',
     name: personal('hp-0123456789abcdef'),
