@@ -96,7 +96,7 @@ async function grantStatus(deps: Deps, caller: AgentCaller, id: string): Promise
   const world = await loadWorld(reader, caller.agent, grant.tool)
   const judged = judgeGrant(world, grant, await readApprovers(reader, grant.approvers))
   return judged.ok
-    ? ok({ status: 'granted', grant: presentGrant(grant, world.toolValue, judged.value.endsAt) })
+    ? ok({ status: 'granted', grant: presentGrant(grant, world.toolValue, judged.value.endsAt, deps.settings.issuer) })
     : judged
 }
 

@@ -17,6 +17,8 @@ export type GrantSought = {
   /** Null: whatever the one grant holds. */
   readonly scopes: readonly string[] | null
   readonly details: Details | null
+  /** Whether it was named as it is called through the broker, or by its own resource. Absent or null: neither. */
+  readonly isProxied?: boolean | null
 }
 
 /** The name of the tool in force with this name or resource URL, or null. */
@@ -72,7 +74,7 @@ export async function findGrant(deps: Deps, caller: AgentCaller, sought: GrantSo
     const fits =
       (sought.scopes === null || sought.scopes.every((scope) => grant.scopes.includes(scope))) &&
       (sought.details === null || detailsCover(grant.details, { ...grant.details, ...sought.details }))
-    if (!fits) continue
+    if (!fits || (sought.isProxied ?? null) === (grant.delivery !== 'proxy')) continue
     const judged = judgeGrant(world, grant, await readApprovers(reader, grant.approvers))
     if (judged.ok) live.push({ grant, endsAt: judged.value.endsAt })
     else lastRefusal = judged.error

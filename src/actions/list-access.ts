@@ -129,7 +129,7 @@ export async function listAccess(
   for (const grant of active.rows) {
     const full = await loadWorld(reader, caller.agent, grant.tool)
     const judged = judgeGrant(full, grant, await readApprovers(reader, grant.approvers))
-    if (judged.ok) grants.push(presentGrant(grant, full.toolValue, judged.value.endsAt))
+    if (judged.ok) grants.push(presentGrant(grant, full.toolValue, judged.value.endsAt, deps.settings.issuer))
   }
   return ok({
     agent: caller.agent,

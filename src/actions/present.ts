@@ -1,5 +1,6 @@
 // Requests, grants and what may be asked for, in the shapes of the contract. Times are RFC 3339, durations seconds.
 
+import { proxyUrl } from '../core/claims.ts'
 import type { AccessRequest, Grant, Instant } from '../core/model.ts'
 import { rfc3339 } from '../core/record.ts'
 import type { ToolValue } from '../core/slice.ts'
@@ -11,7 +12,8 @@ const HOW = {
   exchange:
     'Your runtime redeems this grant at the token endpoint: grant_type urn:ietf:params:oauth:grant-type:token-exchange with your session token as subject_token and this grant_id. You need no token yourself.',
   inline: 'Call issue_token with this grantId, then send the token as "Authorization: Bearer …" to the resource.',
-  proxy: 'Call the tool through the broker; you never hold its credential.',
+  proxy:
+    'Your runtime redeems this grant at the token endpoint (token exchange with this grant_id), and calls the tool below the resource with what it gets as "Authorization: Bearer …". The credential of the tool itself stays with the broker.',
 } as const
 
 /** An account's secret is no bearer token: what is issued says itself how it is sent. */
@@ -20,14 +22,18 @@ const howOf = ({ delivery }: Grant, tool: ToolValue | null) =>
     ? 'Call issue_token with this grantId, then send what it answers in the header that its `use` names: `prefix` and then the token.'
     : HOW[delivery]
 
-export const presentGrant = (grant: Grant, tool: ToolValue | null, endsAt: Instant) => ({
+/** `issuer` is the broker's own. */
+export const presentGrant = (grant: Grant, tool: ToolValue | null, endsAt: Instant, issuer: string) => ({
   id: grant.id,
   tool: grant.tool,
   scopes: grant.scopes,
   ...(Object.keys(grant.details).length === 0 ? {} : { details: grant.details }),
   expiresAt: rfc3339(endsAt),
   delivery: grant.delivery,
-  use: { resource: tool?.resource ?? '', how: howOf(grant, tool) },
+  use: {
+    resource: grant.delivery === 'proxy' ? proxyUrl(issuer, grant.tool) : (tool?.resource ?? ''),
+    how: howOf(grant, tool),
+  },
 })
 
 /** A request's status as people see it: expiry by time is derived, never stored. */

@@ -78,7 +78,7 @@ export async function requestAccess(
       if (judged.ok) {
         const grantedOutcome = {
           status: 'granted' as const,
-          grant: presentGrant(grant, world.toolValue, judged.value.endsAt),
+          grant: presentGrant(grant, world.toolValue, judged.value.endsAt, deps.settings.issuer),
         }
         return ok({ value: grantedOutcome, records: [] })
       }
@@ -121,7 +121,10 @@ export async function requestAccess(
         at: look.now,
       })
       return ok({
-        value: { status: 'granted' as const, grant: presentGrant(grant, world.toolValue, grant.expiresAt) },
+        value: {
+          status: 'granted' as const,
+          grant: presentGrant(grant, world.toolValue, grant.expiresAt, deps.settings.issuer),
+        },
         put: [{ kind: 'grant' as const, row: grant }],
         records: [
           recordOf(

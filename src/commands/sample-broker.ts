@@ -49,6 +49,8 @@ export async function startSampleBroker(
     readonly database?: string
     /** Where sample tools listen, by name, in place of what their manifests say. */
     readonly resources?: Readonly<Record<string, string>>
+    /** Changes the sample's manifests, in the folder given, before they are accepted. */
+    readonly edit?: (scopesPath: string) => void
   } = {},
 ): Promise<SampleBroker> {
   const folder = options.dir ?? mkdtempSync(join(tmpdir(), 'hallpass-'))
@@ -60,6 +62,7 @@ export async function startSampleBroker(
       const manifest = join(scopesPath, 'tools', `${tool}.yaml`)
       writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(/^( *resource: *)\S+/m, `$1${resource}`))
     }
+    options.edit?.(scopesPath)
     const agents = freshKeys(scopesPath, join(folder, 'keys'))
     const port = options.port ?? (await freePort())
     const config = readConfig({

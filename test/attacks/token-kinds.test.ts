@@ -1,14 +1,32 @@
 // Every token kind at every edge, from the table in docs/token-kinds.md: what is not in it is refused (S13).
 
-import { readFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { importPKCS8, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
 import { testDatabase } from '../support/test-store.ts'
+import { send } from './wire.ts'
 
-const KINDS = ['none', 'session', 'credential', 'owner', 'admin', 'auditor', 'publisher', 'verifier'] as const
+const WIKI = `apiVersion: hallpass/v1
+kind: Tool
+metadata: { name: wiki }
+spec:
+  owners: [team/platform]
+  category: ticketing
+  resource: https://wiki.example.com
+  upstream: { url: "http://127.0.0.1:PORT" }
+  scopes:
+    wiki:read: { description: Read pages, risk: low, allow: [{ methods: [GET], paths: [/page] }] }
+`
+const upstream = createServer((_, outgoing) => outgoing.end('a page'))
+
+const KINDS = ['none', 'session', 'credential', 'proxy', 'owner', 'admin', 'auditor', 'publisher', 'verifier'] as const
 type Kind = (typeof KINDS)[number]
 
 const rows = [
@@ -27,6 +45,7 @@ const tokens: Record<Kind, string> = {
   none: '',
   session: '',
   credential: '',
+  proxy: '',
   owner: '',
   admin: '',
   auditor: '',
@@ -41,7 +60,16 @@ const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
 
 beforeAll(async () => {
-  broker = await startSampleBroker(await testDatabase())
+  upstream.listen(0, '127.0.0.1')
+  await once(upstream, 'listening')
+  const edit = (scopesPath: string) => {
+    const { port } = upstream.address() as AddressInfo
+    writeFileSync(join(scopesPath, 'tools', 'wiki.yaml'), WIKI.replace('PORT', String(port)))
+    const agent = join(scopesPath, 'agents', 'triage-bot.yaml')
+    const entry = '    - { tool: wiki, scopes: [wiki:read], approval: none, delivery: proxy }'
+    writeFileSync(agent, readFileSync(agent, 'utf8').replace(/^ {2}access:$/m, `  access:\n${entry}`))
+  }
+  broker = await startSampleBroker({ ...(await testDatabase()), edit })
   tokens.owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
   tokens.admin = broker.adminToken
   tokens.auditor = await broker.bearer('auditor', 'audit@example.com')
@@ -74,6 +102,18 @@ beforeAll(async () => {
     audience: 'metrics',
   })
   tokens.credential = TOKEN.parse(await minted.json()).access_token
+  await fetch(`${broker.url}/v1/requests`, {
+    method: 'POST',
+    headers: { ...bearer(tokens.session), 'content-type': 'application/json' },
+    body: JSON.stringify({ tool: 'wiki', scopes: ['wiki:read'], reason: 'INC-1' }),
+  })
+  const proxied = await form('/oauth/token', {
+    grant_type: EXCHANGE,
+    subject_token: tokens.session,
+    subject_token_type: ACCESS_TOKEN,
+    resource: `${broker.url}/tools/wiki`,
+  })
+  tokens.proxy = TOKEN.parse(await proxied.json()).access_token
   guard = createGuard({
     issuer: broker.url,
     resource: 'http://127.0.0.1:8432',
@@ -85,6 +125,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await guard?.close()
   await broker?.close()
+  upstream.close()
 })
 
 const bearer = (token: string): Record<string, string> => (token === '' ? {} : { authorization: `Bearer ${token}` })
@@ -97,6 +138,15 @@ const FORWARD = '/forward-auth?resource=http%3A%2F%2F127.0.0.1%3A8432&scope=metr
 async function accepted(response: Promise<Response>): Promise<boolean> {
   const { status, body } = await response
   await body?.cancel()
+  expect([200, 401, 403]).toContain(status)
+  return status === 200
+}
+
+/** From an address of its own, so that one edge's refusals do not slow the next one down. */
+async function acceptedFromAfar(path: string, token: string): Promise<boolean> {
+  const { status } = await send(`${broker.url}${path}`, {
+    headers: token === '' ? [] : ['Authorization', `Bearer ${token}`],
+  })
   expect([200, 401, 403]).toContain(status)
   return status === 200
 }
@@ -150,10 +200,10 @@ const EDGES: Record<string, (token: string) => Promise<boolean>> = {
         body: JSON.stringify({ guard: 'kinds', ackSeq: 0 }),
       }),
     ),
-  '/v1 · `Authorization: Bearer`': (token) => accepted(fetch(`${broker.url}/v1/whoami`, { headers: bearer(token) })),
-  '/metrics · `Authorization: Bearer`': (token) => accepted(fetch(`${broker.url}/metrics`, { headers: bearer(token) })),
-  '/console · `Authorization: Bearer`': (token) =>
-    accepted(fetch(`${broker.url}/console/requests`, { headers: bearer(token) })),
+  '/tools/NAME · `Authorization: Bearer`': (token) => acceptedFromAfar('/tools/wiki/page', token),
+  '/v1 · `Authorization: Bearer`': (token) => acceptedFromAfar('/v1/whoami', token),
+  '/metrics · `Authorization: Bearer`': (token) => acceptedFromAfar('/metrics', token),
+  '/console · `Authorization: Bearer`': (token) => acceptedFromAfar('/console/requests', token),
   'a tool with the guard · `Authorization: Bearer`': async (token) =>
     (await guard.verify(token === '' ? null : `Bearer ${token}`, { scopes: ['metrics:read'] })).ok,
 }
@@ -169,6 +219,10 @@ describe.each(rows)('$edge, $place', ({ edge, place, accepts }) => {
 })
 
 test('a token in the query is never read (S13)', async () => {
-  for (const path of [`/v1/whoami?access_token=${tokens.admin}`, `/mcp?access_token=${tokens.session}`])
-    expect((await fetch(`${broker.url}${path}`, { method: path.startsWith('/mcp') ? 'POST' : 'GET' })).status).toBe(401)
+  for (const [method, path] of [
+    ['GET', `/v1/whoami?access_token=${tokens.admin}`],
+    ['POST', `/mcp?access_token=${tokens.session}`],
+    ['GET', `/tools/wiki/page?access_token=${tokens.proxy}`],
+  ] as const)
+    expect((await send(`${broker.url}${path}`, { method })).status).toBe(401)
 })

@@ -88,11 +88,11 @@ const SUSPENDS: ReadonlySet<ProblemCode> = new Set([
   'not_initialized',
 ])
 
-export async function presentFullGrant(reader: Reader, grant: Grant) {
+export async function presentFullGrant(reader: Reader, grant: Grant, issuer: string) {
   const world = await loadWorld(reader, grant.agent, grant.tool)
   const judged = judgeGrant(world, grant, await readApprovers(reader, grant.approvers))
   return {
-    ...presentGrant(grant, world.toolValue, judged.ok ? judged.value.endsAt : grant.expiresAt),
+    ...presentGrant(grant, world.toolValue, judged.ok ? judged.value.endsAt : grant.expiresAt, issuer),
     agent: grant.agent,
     session: grant.session,
     ...(grant.request === null ? {} : { requestId: grant.request }),

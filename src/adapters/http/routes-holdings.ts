@@ -94,7 +94,8 @@ export const holdingRoutes: readonly Route[] = [
     says: 'Grants, newest first.',
     query: z.strictObject({ ...page, ...whose, session: id.optional() }),
     answer: listOf(grant),
-    run: (call, { query }) => list(call, 'grant', 'grant.see', query, (row) => presentFullGrant(call.reader, row)),
+    run: (call, { query }) =>
+      list(call, 'grant', 'grant.see', query, (row) => presentFullGrant(call.reader, row, call.deps.settings.issuer)),
   }),
   route({
     method: 'post',

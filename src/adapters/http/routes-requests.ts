@@ -100,7 +100,7 @@ export const requestRoutes: readonly Route[] = [
       const at = { ...reader, now: deps.clock.now() }
       return ok({
         ...(await describeRequest(deps, now)),
-        ...(given === undefined ? {} : { grant: await presentFullGrant(at, given) }),
+        ...(given === undefined ? {} : { grant: await presentFullGrant(at, given, deps.settings.issuer) }),
       })
     },
   }),
@@ -129,7 +129,7 @@ export const requestRoutes: readonly Route[] = [
       if (!done.ok) return done
       return ok({
         request: await describeRequest(deps, done.value.request),
-        grant: await presentFullGrant({ ...reader, now: deps.clock.now() }, done.value.grant),
+        grant: await presentFullGrant({ ...reader, now: deps.clock.now() }, done.value.grant, deps.settings.issuer),
       })
     },
   }),

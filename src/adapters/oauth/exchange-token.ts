@@ -8,7 +8,7 @@ import { type FindTool, findGrant } from '../../actions/find-grant.ts'
 import { issueCredential } from '../../actions/issue-credential.ts'
 import type { Proof } from '../../actions/open-session.ts'
 import { useAssertion } from '../../actions/use-assertion.ts'
-import { authorizationDetails } from '../../core/claims.ts'
+import { authorizationDetails, proxyUrl } from '../../core/claims.ts'
 import { keyOf } from '../../core/model.ts'
 import { problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -50,7 +50,9 @@ export async function exchangeToken(
   const target = await targetOf(edge, toolNamed, caller, input.value)
   if (!target.ok) return refuse(target.error)
   const { tool, grant } = target.value
-  const found = grant !== null ? ok({ id: grant }) : await findGrant(deps, caller, { ...input.value, tool })
+  const isProxied =
+    input.value.resource === null ? null : proxiedTool(deps.settings.issuer, input.value.resource) !== null
+  const found = grant !== null ? ok({ id: grant }) : await findGrant(deps, caller, { ...input.value, tool, isProxied })
   if (!found.ok) return refuse({ problem: found.error }, tool)
   const issued = await issueCredential(
     deps,
@@ -100,6 +102,12 @@ type Target = { readonly tool: string; readonly grant: string | null }
 const noTarget = (message: string, hint: string): Result<never, Refused> =>
   err({ problem: problem('unknown_tool', message, { hint, nextTool: 'list_access' }), error: 'invalid_target' })
 
+/** RFC 8707: a tool that is called through the broker is named by where it is called. Null: no such place. */
+const proxiedTool = (issuer: string, named: string): string | null => {
+  const start = proxyUrl(issuer, '')
+  return named.startsWith(start) ? named.slice(start.length).replace(/\/$/, '') : null
+}
+
 /** The one tool that is meant; what names it twice must agree. */
 async function targetOf(
   { deps }: Edge,
@@ -110,7 +118,8 @@ async function targetOf(
   const names: string[] = []
   for (const named of [input.resource, input.audience]) {
     if (named === null) continue
-    const tool = await toolNamed(named)
+    const proxied = proxiedTool(deps.settings.issuer, named)
+    const tool = await toolNamed(proxied ?? named)
     if (tool === null) return noTarget('There is no such tool.', 'Name it by its resource, or as audience by its name.')
     names.push(tool)
   }
