@@ -23,9 +23,13 @@ export type AgentIdentity = {
   api(): Promise<Remote>
   session(): Promise<{ readonly token: string; readonly expiresInSeconds: number }>
   /** RFC 8693. */
-  exchange(
-    grantId: string,
-  ): Promise<{ readonly token: string; readonly expiresInSeconds: number; readonly scope: string }>
+  exchange(grantId: string): Promise<{
+    readonly token: string
+    readonly expiresInSeconds: number
+    readonly scope: string
+    /** How a tool's own secret is presented to it; null: as a bearer. */
+    readonly use: { readonly header: string; readonly prefix: string } | null
+  }>
   /** RFC 7009: takes back a credential of this agent. */
   revoke(credential: string): Promise<void>
 }
@@ -93,10 +97,12 @@ export async function agentIdentity({
           },
         }),
       )
+      const use = issued.hallpass_use === undefined ? {} : objectOf(issued.hallpass_use)
       return {
         token: textOf(issued.access_token),
         expiresInSeconds: numberOf(issued.expires_in),
         scope: textOf(issued.scope),
+        use: issued.hallpass_use === undefined ? null : { header: textOf(use.header), prefix: textOf(use.prefix) },
       }
     },
     async revoke(credential) {

@@ -14,6 +14,7 @@ import { addInit } from './init.ts'
 import { addLater } from './later.ts'
 import { addLock } from './lock.ts'
 import { addLogin } from './login.ts'
+import { addProxy } from './proxy.ts'
 import { addDecisions, addRequest } from './request.ts'
 import { addRevision } from './revision.ts'
 import { addRun } from './run.ts'
@@ -26,7 +27,7 @@ import { addToolSnippet } from './tool-snippet.ts'
 
 const ABOUT_ENVIRONMENT = `
 Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; then what login kept; then, without a token, the local socket in
-HALLPASS_DATA (./data), as the operator. An agent's commands (token, run, session token) use HALLPASS_URL,
+HALLPASS_DATA (./data), as the operator. An agent's commands (token, run, proxy, session token) use HALLPASS_URL,
 HALLPASS_AGENT and HALLPASS_AGENT_KEY.
 Exit codes: 0 ok, 1 usage or local fault, 2 refused, remote fault or something outstanding, 3 waiting for a person.`
 
@@ -53,6 +54,7 @@ export function createProgram(cli: Cli): Command {
   addDecisions(program, cli)
   addToken(program, cli)
   addRun(program, cli)
+  addProxy(program, cli)
 
   const session = noun(program, 'session', 'sessions of agents: list, revoke, token')
   addHolding(session, cli, 'session')

@@ -1,30 +1,16 @@
 // Every token kind at every edge, from the table in docs/token-kinds.md: what is not in it is refused (S13).
 
-import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { importPKCS8, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { createGuard, type Guard } from '../../src/guard/index.ts'
+import { startWiki, type Wiki } from '../support/proxied-wiki.ts'
 import { testDatabase } from '../support/test-store.ts'
 import { send } from './wire.ts'
 
-const WIKI = `apiVersion: hallpass/v1
-kind: Tool
-metadata: { name: wiki }
-spec:
-  owners: [team/platform]
-  category: ticketing
-  resource: https://wiki.example.com
-  upstream: { url: "http://127.0.0.1:PORT" }
-  scopes:
-    wiki:read: { description: Read pages, risk: low, allow: [{ methods: [GET], paths: [/page] }] }
-`
-const upstream = createServer((_, outgoing) => outgoing.end('a page'))
+let wiki: Wiki
 
 const KINDS = ['none', 'session', 'credential', 'proxy', 'owner', 'admin', 'auditor', 'publisher', 'verifier'] as const
 type Kind = (typeof KINDS)[number]
@@ -60,16 +46,8 @@ const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange'
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token'
 
 beforeAll(async () => {
-  upstream.listen(0, '127.0.0.1')
-  await once(upstream, 'listening')
-  const edit = (scopesPath: string) => {
-    const { port } = upstream.address() as AddressInfo
-    writeFileSync(join(scopesPath, 'tools', 'wiki.yaml'), WIKI.replace('PORT', String(port)))
-    const agent = join(scopesPath, 'agents', 'triage-bot.yaml')
-    const entry = '    - { tool: wiki, scopes: [wiki:read], approval: none, delivery: proxy }'
-    writeFileSync(agent, readFileSync(agent, 'utf8').replace(/^ {2}access:$/m, `  access:\n${entry}`))
-  }
-  broker = await startSampleBroker({ ...(await testDatabase()), edit })
+  wiki = await startWiki()
+  broker = await startSampleBroker({ ...(await testDatabase()), edit: wiki.edit })
   tokens.owner = await broker.ownerToken(SAMPLE_OWNERS.agents)
   tokens.admin = broker.adminToken
   tokens.auditor = await broker.bearer('auditor', 'audit@example.com')
@@ -125,7 +103,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await guard?.close()
   await broker?.close()
-  upstream.close()
+  wiki.close()
 })
 
 const bearer = (token: string): Record<string, string> => (token === '' ? {} : { authorization: `Bearer ${token}` })

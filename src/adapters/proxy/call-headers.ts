@@ -111,6 +111,19 @@ export function towardsTool(raw: Headers, pass: readonly string[]): string[] {
   return kept
 }
 
+/** What a side-car passes on of its own caller's request: all but this hop's, what it writes, and other credentials. */
+export function withoutOwn(raw: Headers, header: string): string[] {
+  const connection = claimed(raw)
+  const own = new Set(['host', 'authorization', 'cookie', 'content-length', 'expect', 'origin', header.toLowerCase()])
+  const kept: string[] = []
+  for (const [name, value] of pairs(raw)) {
+    const lower = name.toLowerCase()
+    if (HOP_BY_HOP.has(lower) || connection.has(lower) || own.has(lower) || lower.startsWith('sec-')) continue
+    kept.push(name, value)
+  }
+  return kept
+}
+
 /** Headers of the tool's answer that go on; `Location` and what frames the body are the caller's. */
 export function towardsAgent(raw: Headers): string[] {
   const connection = claimed(raw)
