@@ -2,11 +2,13 @@
 // one way only: literal segments, `name*`, `*`, `**` at the end, and `{detail}`.
 
 import { type CallTarget, onlyValue } from './call-target.ts'
-import type { Details } from './manifest.ts'
 import { err, ok, type Result } from './result.ts'
 
 export const PROXY_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 export type ProxyMethod = (typeof PROXY_METHODS)[number]
+
+/** Of a grant: keys AND, values OR; an absent key is open. */
+type Details = Readonly<Record<string, readonly string[]>>
 
 /** One method of one path; a rule as written may stand for several of these. */
 export type PathRule = {

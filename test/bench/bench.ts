@@ -14,6 +14,7 @@ import type { Pace } from './rounds.ts'
 import { guardVerify } from './rows/guard.ts'
 import { exchangeAim, forwardAuth, mintOverMcp, tokenExchange } from './rows/mint.ts'
 import { overload } from './rows/overload.ts'
+import { proxiedCall } from './rows/proxy.ts'
 import { revocationLatency } from './rows/revocation.ts'
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } })
@@ -45,6 +46,7 @@ const rows: readonly Row[] = [
   { name: 'mint', run: async (broker) => report.mint(await mintOverMcp(await broker(), pace)) },
   { name: 'exchange', run: async (broker) => report.exchange(await tokenExchange(await broker(), pace)) },
   { name: 'forward-auth', run: async (broker) => report.forwardAuth(await forwardAuth(await broker(), pace)) },
+  { name: 'proxy', run: async (broker) => report.proxy(await proxiedCall(await broker(), pace)) },
   { name: 'guard', run: async (broker) => report.guard(await guardVerify(await broker(), quick ? 5 : 31)) },
   {
     name: 'revocation',

@@ -21,10 +21,11 @@ import { onServerCore, type Server, serverOf } from './processes.ts'
 const OWNER = 'owner@example.com'
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
-/** `asks` the broker at each call; `guarded` has a guard. */
+/** `asks` the broker at each call; `guarded` has a guard; `proxied` is called through the broker. */
 export const TOOLS = {
-  asks: { resource: 'http://127.0.0.1:8432', scope: 'asks:read' },
-  guarded: { resource: 'http://127.0.0.1:8433', scope: 'guarded:read' },
+  asks: { resource: 'http://127.0.0.1:8432', scope: 'asks:read', verifiedBy: 'asks', delivery: 'inline' },
+  guarded: { resource: 'http://127.0.0.1:8433', scope: 'guarded:read', verifiedBy: 'guard', delivery: 'inline' },
+  proxied: { resource: 'http://127.0.0.1:8434', scope: 'proxied:read', verifiedBy: 'asks', delivery: 'proxy' },
 } as const
 export type ToolName = keyof typeof TOOLS
 
@@ -39,7 +40,9 @@ export type BenchBroker = {
   readonly port: number
   readonly folder: string
   readonly adminToken: string
-  readonly verifiers: Readonly<Record<ToolName, string>>
+  readonly verifiers: Readonly<Record<'asks' | 'guarded', string>>
+  /** Where the broker looks for the tool `proxied`; nothing listens there until a row starts it. */
+  readonly upstreamPort: number
   readonly agents: readonly BenchAgent[]
   readonly server: Server
   /** A credential of this agent. */
@@ -55,7 +58,8 @@ export async function startBenchBroker(agentCount: number): Promise<BenchBroker>
   const identities = await Promise.all(
     Array.from({ length: agentCount }, (_, index) => createIdentity(`agent-${String(index).padStart(3, '0')}`)),
   )
-  writeScopes(join(folder, 'scopes'), identities)
+  const upstreamPort = await freePort()
+  writeScopes(join(folder, 'scopes'), identities, upstreamPort)
   const port = await freePort()
   const broker = await initialiseBroker(folder, port, OWNER)
   const [command, args] = onServerCore([CLI, 'serve'])
@@ -73,7 +77,11 @@ export async function startBenchBroker(agentCount: number): Promise<BenchBroker>
   const agents: BenchAgent[] = []
   for (const identity of identities) {
     const session = await openSession(issuer, identity)
-    const grants = { asks: await ask(session, 'asks', 3600), guarded: await ask(session, 'guarded', 3600) }
+    const grants = {
+      asks: await ask(session, 'asks', 3600),
+      guarded: await ask(session, 'guarded', 3600),
+      proxied: await ask(session, 'proxied', 3600),
+    }
     agents.push({ name: identity.name, session, grants })
   }
   return {
@@ -81,6 +89,7 @@ export async function startBenchBroker(agentCount: number): Promise<BenchBroker>
     port,
     folder,
     adminToken: broker.adminToken,
+    upstreamPort,
     verifiers: { asks: await verifier('asks'), guarded: await verifier('guarded') },
     agents,
     server: serverOf(background, port),
@@ -103,9 +112,9 @@ export const brokerEnv = (folder: string, port: number) => ({
   HALLPASS_LOG: 'warn',
 })
 
-export function writeScopes(path: string, agents: readonly AgentIdentity[]): void {
+export function writeScopes(path: string, agents: readonly AgentIdentity[], upstreamPort = 8434): void {
   for (const folder of ['tools', 'agents/keys']) mkdirSync(join(path, folder), { recursive: true })
-  for (const [name, { resource, scope }] of Object.entries(TOOLS))
+  for (const [name, { resource, scope, verifiedBy, delivery }] of Object.entries(TOOLS))
     writeFileSync(
       join(path, 'tools', `${name}.yaml`),
       `apiVersion: hallpass/v1
@@ -115,19 +124,22 @@ spec:
   owners: [${OWNER}]
   category: observability
   resource: ${resource}
-  scopes: { "${scope}": { description: Read it, risk: low } }
-  token: { maxTtl: 1h, verifiedBy: ${name === 'asks' ? 'asks' : 'guard'} }
-`,
+  scopes:
+    "${scope}":
+      description: Read it
+      risk: low
+${delivery === 'proxy' ? '      allow: [{ methods: [GET], paths: ["/page*"] }]\n' : ''}  token: { maxTtl: 1h, verifiedBy: ${verifiedBy} }
+${delivery === 'proxy' ? `  upstream: { url: "http://127.0.0.1:${upstreamPort}" }\n` : ''}`,
     )
   for (const { name, publicPem } of agents) {
     writeFileSync(join(path, 'agents', 'keys', `${name}.pub.pem`), publicPem)
     const access = Object.entries(TOOLS).map(
-      ([tool, { scope }]) => `    - tool: ${tool}
+      ([tool, { scope, delivery }]) => `    - tool: ${tool}
       scopes: ["${scope}"]
       approval: none
       grantFor: 4h
       tokenTtl: 1h
-      delivery: inline
+      delivery: ${delivery}
 `,
     )
     writeFileSync(

@@ -23,9 +23,13 @@ export const pinning = canPin
   ? `servers on core ${SERVER_CORE}, client on core ${CLIENT_CORE} (taskset)`
   : 'not pinned: there is no taskset, or one core only'
 
-/** The command that runs node on the servers' core. */
+/** The command that runs a program on the servers' core. */
+export const pinned = (file: string, args: readonly string[]): readonly [string, readonly string[]] =>
+  canPin ? ['taskset', ['-c', String(SERVER_CORE), file, ...args]] : [file, args]
+
+/** The same of node. */
 export const onServerCore = (args: readonly string[]): readonly [string, readonly string[]] =>
-  canPin ? ['taskset', ['-c', String(SERVER_CORE), process.execPath, ...args]] : [process.execPath, args]
+  pinned(process.execPath, args)
 
 export type Server = {
   readonly port: number

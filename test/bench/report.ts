@@ -90,6 +90,18 @@ The rival: \`new Hono().all('*', (c) => c.text('ok'))\` on @hono/node-server, wh
 this path beside Hono, on Node's own request and response, with nine headers.
 `
 
+export const proxy = (all: readonly Compared[]): string => `## Proxy delivery
+
+A call to a tool through \`/tools/NAME/…\`: judged as forward-auth judges, on the trail and durable before the tool sees it, streamed, and
+its end on the trail too. The tool is nginx answering 1 KiB.
+
+${compared(all)}
+
+The rivals: the same nginx proxying to the same page with connections kept open (\`proxy_pass\`, \`keepalive 64\`), which asks nobody and
+keeps no trail; and that page itself. Hallpass writes two records a call, of which the agent waits for one: the first column at 1 at once
+holds one fsync.
+`
+
 export const guard = ({ jose, known, first, knownRatio, firstRatio }: GuardTimes): string => `## Guard
 
 \`guard.verify\` with a live feed, against \`jwtVerify\` of jose with the key at hand. Goal: within 1.2 ×.
