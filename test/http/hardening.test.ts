@@ -186,10 +186,7 @@ test('probes need no token and say nothing; metrics need a reader and name nobod
   const { store } = server.edge.deps
   const fresh = store.fresh
   store.fresh = () => false
-  expect(await server.call('GET', '/readyz', null)).toMatchObject({
-    status: 503,
-    text: 'not ok: the store cannot be written\n',
-  })
+  expect(await server.call('GET', '/readyz', null)).toMatchObject({ status: 503, text: 'not ok\n' })
   store.fresh = fresh
 
   expect((await server.call('GET', '/metrics', null)).status).toBe(401)

@@ -6,7 +6,7 @@ import { authorize } from '../../actions/authorize.ts'
 import type { Edge } from '../../actions/edge.ts'
 import { readerOf } from '../../actions/list-rows.ts'
 import { StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
-import { whyNotReady } from '../../actions/readiness.ts'
+import { isReady } from '../../actions/readiness.ts'
 import { BEARER_PATTERN } from '../../core/bearer.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { VERSION } from '../../core/version.ts'
@@ -31,10 +31,7 @@ export function createApiApp(given: Edge, parts: ApiParts, shared?: Metrics): Ho
   const document = JSON.stringify(describeApi(edge.deps.settings.issuer, VERSION))
 
   app.get('/healthz', (c) => c.text('ok\n'))
-  app.get('/readyz', async (c) => {
-    const why = await whyNotReady(edge.deps)
-    return why === null ? c.text('ok\n') : c.text(`not ok: ${why}\n`, 503)
-  })
+  app.get('/readyz', async (c) => ((await isReady(edge.deps)) ? c.text('ok\n') : c.text('not ok\n', 503)))
   app.get('/v1/openapi.json', (c) => c.body(document, 200, { 'content-type': 'application/json' }))
   for (const route of ROUTES) {
     const path = `/v1${route.path.replace(/\{(\w+)\}/g, ':$1')}`
