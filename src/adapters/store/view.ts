@@ -7,11 +7,12 @@ import { type Bearer, type Grant, type Key, type Kind, keyOf, type Rows, type Se
 
 export type Held<K extends Kind = Kind> = { readonly row: Rows[K]; readonly version: number }
 
-/** Kinds held whole: what is not here does not exist. Slices are not among them: their number and size are the manifests'. */
-export const WHOLE = ['installation', 'agent', 'tool', 'person', 'revision', 'lock', 'bearer', 'key'] as const
+/** Kinds held whole: what is not here does not exist. Agents and slices are not among them: there are as many as manifests say. */
+export const WHOLE = ['installation', 'tool', 'person', 'revision', 'lock', 'bearer', 'key'] as const
 
 /** Bounded caches of the other kinds: entries. */
 const CACHED: Partial<Record<Kind, number>> = {
+  agent: 50_000,
   slice: 50_000,
   widening: 2_000,
   session: 20_000,
