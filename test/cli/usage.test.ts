@@ -30,6 +30,7 @@ const THERE = [
     'unlock',
     'can',
     'run',
+    'proxy',
     'login',
     'whoami',
     'logout',
@@ -51,7 +52,6 @@ const THERE = [
 ]
 
 const LATER = [
-  ...['proxy tickets'],
   ...['drill tickets', 'inspect - --revoke', 'mcp', 'connect claude', 'backup', 'restore', 'db', 'incident', 'report'],
 ]
 
