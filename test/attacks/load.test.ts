@@ -361,8 +361,9 @@ test('how long a refusal takes does not tell a known agent from an unknown one (
       texts.add(JSON.stringify({ ...said.json, requestId: undefined, request_id: undefined }))
     }
   expect(texts.size).toBe(1)
-  const median = (of: readonly number[]) => [...of].sort((a, b) => a - b)[of.length >> 1]!
-  const [known, unknown] = [median(took.known), median(took.unknown)]
+  // A busy machine only ever adds: what the answer itself takes is near the bottom.
+  const atBest = (of: readonly number[]) => [...of].sort((a, b) => a - b)[of.length >> 3]!
+  const [known, unknown] = [atBest(took.known), atBest(took.unknown)]
   console.log(`load: refusing a known agent takes ${known.toFixed(2)} ms, an unknown one ${unknown.toFixed(2)} ms`)
   // A signature check alone is a good part of such an answer: to leave it out for one of them would show.
   expect(Math.abs(known - unknown)).toBeLessThan(Math.max(0.5, 0.35 * Math.min(known, unknown)))
