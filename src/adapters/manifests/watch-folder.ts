@@ -69,11 +69,15 @@ const doorbell = (path: string, signal: AbortSignal) => {
   return { arm, disarm, sleep }
 }
 
-/** Two scans that agree, or the fault that both show; null while the folder is still moving. */
-const agreedRead = async (path: string): Promise<FolderRead | null> => {
+/**
+ * Two scans that agree, or the fault that both show; null while the folder is still moving. A file that is being written
+ * again and again can look the same twice, empty say: so nothing may have been touched since `stamp` either.
+ */
+const agreedRead = async (path: string, stamp: string): Promise<FolderRead | null> => {
   const first = await readManifestFolder(path)
   await wait(AGREEMENT_MS)
   const second = await readManifestFolder(path)
+  if ((await folderStamp(path)) !== stamp) return null
   if (first.ok && second.ok) return first.fingerprint === second.fingerprint ? second : null
   if (!first.ok && !second.ok) return first.message === second.message ? second : null
   return null
@@ -134,7 +138,7 @@ export const watchManifestFolder = async (path: string, options: WatchOptions): 
     const stamp = await folderStamp(path)
     const pauseMs = Math.min((performance.now() - began) * SHARE_OF_TIME, LONGEST_PAUSE_MS)
     if (stamp !== seen) {
-      const read = await agreedRead(path)
+      const read = await agreedRead(path, stamp)
       if (read !== null && !signal.aborted && (await settle(read))) seen = stamp
     }
     if (seen === stamp) await bell.sleep(Math.max(intervalMs, pauseMs))
