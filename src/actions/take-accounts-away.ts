@@ -98,13 +98,14 @@ async function takeAway(deps: Deps, account: Account): Promise<Outcome> {
     const target = deps.targets.of(await connectionOf(deps, account))
     const { capabilities } = target
     if (!capabilities.revokes) return await waitForItsEnd(deps, account)
-    await call('remove', (it, signal) => it.remove({ name }, signal), target)
+    const secret =
+      account.sealed === null ? null : deps.vault.open(account.sealed, { id: account.id, purpose: 'account' })
+    const whom = secret === null ? { name } : { name, secret }
+    await call('remove', (it, signal) => it.remove(whom, signal), target)
     const removedAt = deps.clock.now()
     const held = await call('look', (it, signal) => it.look({ name }, signal), target)
     if (held?.active) return { doing: 'look', failed: new TargetFailure('garbled', 'the tool still shows it active') }
     const readBackAt = deps.clock.now()
-    const secret =
-      account.sealed === null ? null : deps.vault.open(account.sealed, { id: account.id, purpose: 'account' })
     let probedAt: number | null = null
     if (secret !== null && capabilities.probes) {
       const verdict = await call('probe', (it, signal) => it.probe(secret, signal), target)

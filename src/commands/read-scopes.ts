@@ -1,6 +1,7 @@
 // The manifests folder as the command line reads it: offline, all of it or every fault there is.
 
 import { readManifestFolder } from '../adapters/manifests/read-folder.ts'
+import { shippedRecipes } from '../adapters/targets/shipped-recipes.ts'
 import type { Config } from '../config.ts'
 import type { Fault, ManifestFiles, ManifestSet } from '../core/manifest.ts'
 import { faultLine, parseManifests } from '../core/manifest-parse.ts'
@@ -12,7 +13,12 @@ type Where = Pick<Config, 'scopesPath' | 'issuer' | 'secretsPath'>
 
 /** Nothing is known of names once in force, so a reference to one that is gone is a fault here. */
 export const parseOffline = (files: ManifestFiles, where: Where) =>
-  parseManifests(files, { issuerOrigin: where.issuer, secretsFolder: where.secretsPath, known: null })
+  parseManifests(files, {
+    issuerOrigin: where.issuer,
+    secretsFolder: where.secretsPath,
+    known: null,
+    recipes: shippedRecipes(),
+  })
 
 /** The files, or a stop that says why they cannot be read. */
 export async function readFiles(path: string): Promise<ManifestFiles> {

@@ -25,12 +25,14 @@ import {
 import { linkTarget, unfitForRight } from './manifest-target.ts'
 import type { Path, YamlDocument } from './manifest-yaml.ts'
 import { fieldOf } from './manifest-yaml.ts'
+import type { Recipe } from './recipe.ts'
 import { isOnOrigin, normalizeResource } from './resource-url.ts'
 
 export type Linking = {
   readonly read: ReadSet
   readonly known: KnownNames | null
   readonly issuerOrigin: string | null
+  readonly recipes: ReadonlyMap<string, Recipe> | undefined
   /** False where a file could not be read: names that seem unknown may be in it, so they are not called so. */
   readonly complete: boolean
   readonly faults: Faults

@@ -25,6 +25,7 @@ import { emptyReadSet, readDocument } from './manifest-read.ts'
 import { MANIFEST_KINDS } from './manifest-schema.ts'
 import { MAX_FILES, MAX_TOTAL_BYTES } from './manifest-text.ts'
 import { readYaml } from './manifest-yaml.ts'
+import type { Recipe } from './recipe.ts'
 
 export { confusableSkeleton } from './confusable.ts'
 export { faultLine } from './manifest-faults.ts'
@@ -39,6 +40,8 @@ export type ParseOptions = {
   readonly secretsFolder?: string | null
   /** Names once in force; null where nothing is known, and every name that is not in the set is a fault. */
   readonly known: KnownNames | null
+  /** By name, those that a target of type http may use; absent where they are not known, and none is checked. */
+  readonly recipes?: ReadonlyMap<string, Recipe>
 }
 
 export type Parsed = { readonly ok: true; readonly set: ManifestSet } | { readonly ok: false; readonly faults: Fault[] }
@@ -175,7 +178,7 @@ export const parseManifests = (files: ManifestFiles, options: ParseOptions): Par
     const message = 'there is no manifest here: a folder that is missing or empty changes nothing'
     faults.add({ file: '.', line: 1, column: 1 }, message)
   }
-  const { issuerOrigin, known } = options
-  const set = link({ read, known, issuerOrigin, complete, faults }, files)
+  const { issuerOrigin, known, recipes } = options
+  const set = link({ read, known, issuerOrigin, recipes, complete, faults }, files)
   return faults.count() > 0 ? { ok: false, faults: faults.faults() } : { ok: true, set }
 }

@@ -5,12 +5,18 @@ import type { AccountTarget, ReconcilePolicy, ToolManifest, ToolTarget } from '.
 import { type Faults, oneOf, quoted, suggestion } from './manifest-faults.ts'
 import type { Read } from './manifest-read.ts'
 import type { Path } from './manifest-yaml.ts'
+import type { Recipe } from './recipe.ts'
+import { faultsOfUse } from './recipe-parse.ts'
 import { isOnOrigin, normalizeResource } from './resource-url.ts'
 import { detailsNamed, isWellFormed, RIGHT_VALUE } from './rights.ts'
 import { isSecretReference } from './secret-reference.ts'
 import { targetWarnings } from './target-limits.ts'
 
-type Linking = { readonly issuerOrigin: string | null; readonly faults: Faults }
+type Linking = {
+  readonly issuerOrigin: string | null
+  readonly recipes: ReadonlyMap<string, Recipe> | undefined
+  readonly faults: Faults
+}
 
 const PATH = ['spec', 'target'] as const
 const NONE: ToolTarget = { type: 'none' }
@@ -38,7 +44,7 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
   for (const [field, meaning] of Object.entries(NEEDED))
     if (fields[field as keyof typeof NEEDED] === undefined) add([], `"${field}" is missing (${meaning})`)
   if (type === 'http') {
-    if (recipe === undefined) add([], '"recipe" is missing (a shipped recipe, or a file beside the manifests)')
+    if (recipe === undefined) add([], '"recipe" is missing (the name of a recipe that Hallpass ships)')
   } else {
     for (const [field, value] of Object.entries({ recipe, values }))
       if (value !== undefined)
@@ -52,7 +58,8 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
   else if (linking.issuerOrigin !== null && isOnOrigin(normalized.value, linking.issuerOrigin))
     add(['url'], `"url" ${quoted(normalized.value)} is on Hallpass's own origin: it is where the tool is`)
   addRightFaults(tool, rights, linking)
-  addWarnings(tool, type, linking)
+  if (type === 'http' && recipe !== undefined) addRecipeFaults(add, { recipe, values: values ?? {}, rights }, linking)
+  addWarnings(tool, type, linking, recipe)
   return {
     type,
     url: normalized.ok ? normalized.value : url,
@@ -98,9 +105,28 @@ const addRightFaults = (tool: Read<'Tool'>, rights: AccountTarget['rights'], { f
     }
 }
 
-const addWarnings = (tool: Read<'Tool'>, type: AccountTarget['type'], { faults }: Linking): void => {
+type Add = (path: Path, message: string) => void
+type Use = { readonly recipe: string } & Pick<AccountTarget, 'values' | 'rights'>
+
+const addRecipeFaults = (add: Add, use: Use, { recipes }: Linking): void => {
+  if (recipes === undefined) return
+  const recipe = recipes.get(use.recipe)
+  if (recipe !== undefined) for (const { path, message } of faultsOfUse(recipe, use)) add(path, message)
+  else {
+    const known = [...recipes.keys()]
+    const otherwise = `: there is ${oneOf(known)}`
+    add(['recipe'], `no recipe ${quoted(use.recipe)}${suggestion(use.recipe, known, otherwise)}`)
+  }
+}
+
+const addWarnings = (
+  tool: Read<'Tool'>,
+  type: AccountTarget['type'],
+  { faults, recipes }: Linking,
+  recipe?: string,
+): void => {
   const { yaml, name } = tool
-  for (const warning of targetWarnings(type))
+  for (const warning of targetWarnings(type, recipes?.get(recipe ?? '')))
     faults.warn(yaml.place([...PATH, 'type']), `tool ${quoted(name)} (${type}) ${warning}`)
 }
 

@@ -108,7 +108,12 @@ export const fieldOf = (path: Path): string => {
   return typeof last === 'number' ? `item ${last + 1} of ${fieldOf(path.slice(0, -1))}` : quoted(String(last))
 }
 
-type Reading = { readonly at: (offset: number) => Source; readonly faults: Faults; readonly faulty: Set<string> }
+type Reading = {
+  readonly at: (offset: number) => Source
+  readonly faults: Faults
+  readonly faulty: Set<string>
+  readonly scalars: Scalars
+}
 
 const pathId = (path: Path): string => JSON.stringify(path)
 
@@ -133,7 +138,7 @@ const plainScalar = (node: unknown, path: Path, place: number, reading: Reading)
     if (value.length > MAX_STRING) return fault(`${fieldOf(path)} is longer than ${MAX_STRING} characters: shorten it`)
     return value
   }
-  if (path.includes('jwks')) return value
+  if (reading.scalars === 'data' || path.includes('jwks')) return value
   if (value === null)
     return fault(`${fieldOf(path)} is empty (${printable(written)}): write a value, or remove the line`)
   if (DURATION_FIELDS.has(String(path.at(-1))) && typeof value === 'number') {
@@ -212,8 +217,11 @@ const syntaxFault = (error: YAMLParseError): string => {
   return SYNTAX[error.code] ?? `not YAML: ${printable(error.message, 160)}`
 }
 
+/** Whether every value is a text, as in manifests, or may be a number, a boolean or null too. */
+export type Scalars = 'texts' | 'data'
+
 /** The documents of one YAML file. Every part that cannot be read is a fault with its place. */
-export const readYaml = (file: string, bytes: Uint8Array, faults: Faults): YamlFile => {
+export const readYaml = (file: string, bytes: Uint8Array, faults: Faults, scalars: Scalars = 'texts'): YamlFile => {
   const text = decode(file, bytes, faults)
   if (text === null) return NOTHING
   const at = places(file, text)
@@ -224,16 +232,16 @@ export const readYaml = (file: string, bytes: Uint8Array, faults: Faults): YamlF
   }
   const tokens = readTokens(text, at, faults)
   if (tokens === null) return NOTHING
-  return composeDocuments(file, tokens, text.length, at, faults)
+  return composeDocuments(file, tokens, text.length, { at, faults, scalars })
 }
 
 const composeDocuments = (
   file: string,
   tokens: readonly CST.Token[],
   length: number,
-  at: (offset: number) => Source,
-  faults: Faults,
+  reading: Omit<Reading, 'faulty'>,
 ): YamlFile => {
+  const { at, faults } = reading
   const composer = new Composer({
     version: '1.2',
     schema: 'core',
@@ -260,7 +268,7 @@ const composeDocuments = (
     const faulty = new Set<string>()
     documents.push({
       file,
-      value: plain(root, [], startOf(root) ?? 0, { at, faults, faulty }),
+      value: plain(root, [], startOf(root) ?? 0, { ...reading, faulty }),
       place: (path) => at(find(root, path).value),
       keyPlace: (path) => at(find(root, path).key),
       faulty: (path) => faulty.has(pathId(path)),

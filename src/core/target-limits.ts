@@ -2,6 +2,7 @@
 // still be thought about. The adapters say what holds at run time.
 
 import type { TargetConnection } from './manifest.ts'
+import type { Recipe } from './recipe.ts'
 
 type Known = {
   readonly scope: 'exact' | 'coarse' | 'none'
@@ -15,13 +16,16 @@ const KNOWN: Readonly<Record<TargetConnection['type'], Known | null>> = {
   redmine: { scope: 'exact', expires: false, revokes: true, lists: true, probes: true },
   rt: { scope: 'coarse', expires: false, revokes: true, lists: true, probes: true },
   influxdb: { scope: 'exact', expires: false, revokes: true, lists: true, probes: true },
-  // By its recipe, which nobody has read yet.
+  // By its recipe.
   http: null,
 }
 
 /** What is to be known before such a tool is connected, each the end of a sentence about it. */
-export const targetWarnings = (type: TargetConnection['type']): readonly string[] => {
-  const known = KNOWN[type]
+export const targetWarnings = (
+  type: TargetConnection['type'],
+  recipe?: Pick<Recipe, 'capabilities'>,
+): readonly string[] => {
+  const known = recipe?.capabilities ?? KNOWN[type]
   if (known === null) return ['can do what its recipe can: where that revokes nothing, lifetimes are capped']
   return [
     ...(known.scope === 'coarse'

@@ -78,8 +78,11 @@ export interface Target {
   create(wanted: WantedAccount, signal: AbortSignal): Promise<MadeAccount>
   /** Brings the rights of an account that is there back to exactly these. */
   setRights(account: { readonly name: string }, rights: readonly string[], signal: AbortSignal): Promise<void>
-  /** Makes the account unable to do anything, by its name: locked or disabled where deletion would lose the tool's own history. */
-  remove(account: { readonly name: string }, signal: AbortSignal): Promise<void>
+  /**
+   * Makes the account unable to do anything, by its name: locked or disabled where deletion would lose the tool's own
+   * history. Its secret is for tools that know an account by nothing else.
+   */
+  remove(account: { readonly name: string; readonly secret?: Secret }, signal: AbortSignal): Promise<void>
   /** The account as it is now; null where there is none of that name. */
   look(account: { readonly name: string }, signal: AbortSignal): Promise<HeldAccount | null>
   /** Uses the secret as the agent would. */

@@ -5,8 +5,10 @@ import type { Targets } from '../actions/ports.ts'
 import { readToolSecret, type SecretSources } from '../adapters/system/tool-secrets.ts'
 import { httpCall } from '../adapters/targets/http-call.ts'
 import { influxdbTarget } from '../adapters/targets/influxdb.ts'
+import { recipeTarget } from '../adapters/targets/recipe.ts'
 import { redmineTarget } from '../adapters/targets/redmine.ts'
 import { rtTarget } from '../adapters/targets/rt.ts'
+import { shippedRecipes } from '../adapters/targets/shipped-recipes.ts'
 import type { TargetConnection } from '../core/manifest.ts'
 import type { Secret } from '../core/secret.ts'
 import { type Target, TargetFailure } from '../core/target.ts'
@@ -19,6 +21,12 @@ export const TARGET_MAKERS: TargetMakers = {
   redmine: ({ url }, secret) => redmineTarget({ url, secret, call: httpCall() }),
   rt: ({ url }, secret) => rtTarget({ url, secret, call: httpCall() }),
   influxdb: ({ url }, secret) => influxdbTarget({ url, secret, call: httpCall() }),
+  http: ({ url, recipe: name, values }, secret) => {
+    const recipe = shippedRecipes().get(name ?? '')
+    if (recipe === undefined)
+      throw new TargetFailure('refused', `this version has no recipe ${JSON.stringify(name)}`, { mayHaveActed: false })
+    return recipeTarget({ url, secret, call: httpCall(), recipe, values })
+  },
 }
 
 export type ConnectedTargets = Targets & { onWake(listener: () => void): void }

@@ -6,6 +6,7 @@ import type { Context, Deps } from '../actions/ports.ts'
 import { knownNames } from '../actions/standing.ts'
 import { recordOf, transact } from '../actions/transact.ts'
 import { watchManifestFolder } from '../adapters/manifests/watch-folder.ts'
+import { shippedRecipes } from '../adapters/targets/shipped-recipes.ts'
 import type { Config } from '../config.ts'
 import type { Fault, ManifestFiles } from '../core/manifest.ts'
 import { faultLine, parseManifests } from '../core/manifest-parse.ts'
@@ -63,6 +64,7 @@ export function followManifests(deps: Deps, config: Config, signal: AbortSignal)
       issuerOrigin: new URL(config.issuer).origin,
       secretsFolder: config.secretsPath,
       known: await knownNames(deps),
+      recipes: shippedRecipes(),
     })
     if (!parsed.ok) return shout(parsed.faults)
     const applied = await applyManifests(deps, watcher(), { set: parsed.set, base: null })

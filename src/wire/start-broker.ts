@@ -23,6 +23,7 @@ import { countedRefusals, createMetrics } from '../adapters/http/metrics.ts'
 import { createMcpApp } from '../adapters/mcp/mcp-app.ts'
 import { createOauthApp } from '../adapters/oauth/oauth-app.ts'
 import { createProxy } from '../adapters/proxy/proxy.ts'
+import { shippedRecipes } from '../adapters/targets/shipped-recipes.ts'
 import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
 import type { Config } from '../config.ts'
 import { HTTP, RATE, TARGET } from '../core/limits.ts'
@@ -90,7 +91,8 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     config.scopesMode === 'watch'
       ? followManifests(deps, config, stop.signal)
       : { faults: () => [], stopped: Promise.resolve() }
-  const api = createApiApp(edge, { keys: broker.keys, manifestFaults: manifests.faults, config }, metrics)
+  const parts = { keys: broker.keys, manifestFaults: manifests.faults, config, recipes: shippedRecipes() }
+  const api = createApiApp(edge, parts, metrics)
   const front: FrontDoor = {
     log,
     ids: deps.ids,

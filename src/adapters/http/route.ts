@@ -9,6 +9,7 @@ import type { Context, Deps, Keys } from '../../actions/ports.ts'
 import { BODY_BYTES } from '../../core/limits.ts'
 import type { Act } from '../../core/matrix.ts'
 import type { Problem } from '../../core/problem.ts'
+import type { Recipe } from '../../core/recipe.ts'
 import { ok, type Result } from '../../core/result.ts'
 import { check, type Refused } from './read-input.ts'
 
@@ -19,6 +20,8 @@ export type ApiParts = {
   readonly manifestFaults?: () => readonly string[]
   /** Where `file:` references of a pushed set may name into (S5). */
   readonly config: { readonly secretsPath: string | null }
+  /** What a target of type http may use; absent: not checked. */
+  readonly recipes?: ReadonlyMap<string, Recipe>
 }
 
 /** One authenticated call. */

@@ -41,6 +41,7 @@ async function parsed({ deps, parts }: Call, given: z.output<typeof files>): Pro
     issuerOrigin: new URL(deps.settings.issuer).origin,
     secretsFolder: parts.config.secretsPath,
     known: await knownNames(deps),
+    ...(parts.recipes === undefined ? {} : { recipes: parts.recipes }),
   })
   if (read.ok) return ok(read.set)
   const lines = read.faults.slice(0, FAULTS_SHOWN).map(faultLine)

@@ -16,7 +16,7 @@ export type TargetConfig = {
 }
 
 export type Asked = {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** From the tool's own root, each part of it encoded. */
   readonly path: string
   readonly query?: Readonly<Record<string, string>>

@@ -1,0 +1,280 @@
+// The language of recipes: how a tool's own admin API is asked for accounts, as data. A recipe names what is asked and
+// what is read out of the answers; when, in which order and what is believed is the interpreter's alone. It holds no code.
+
+import { z } from 'zod'
+
+/** Steps of one recipe, all told, and how deep they nest. */
+const STEPS_MAX = 100
+const STEPS_DEEP = 4
+
+export type Scalar = string | number | boolean
+export type Bound = Readonly<Record<string, string>>
+
+export type Pages =
+  /** How many rows were read so far goes into this parameter of the query. */
+  | { readonly offset: string; readonly size: number; readonly total?: string | undefined }
+  | { readonly number: string; readonly from: number; readonly size: number; readonly total?: string | undefined }
+  /** What an answer names as the place to go on goes into this parameter; absent, null or empty ends it. */
+  | { readonly cursor: string; readonly next: string }
+
+/** One request, or none, and what its answer means. */
+export type Step = {
+  readonly for?: Readonly<Record<string, readonly Scalar[]>> | undefined
+  readonly when?: Readonly<Record<string, Scalar>> | undefined
+  readonly unless?: Readonly<Record<string, Scalar>> | undefined
+  readonly get?: string | undefined
+  readonly post?: string | undefined
+  readonly put?: string | undefined
+  readonly patch?: string | undefined
+  readonly delete?: string | undefined
+  /** The account's own secret in place of the admin's. */
+  readonly with?: 'secret' | undefined
+  readonly query?: Readonly<Record<string, Scalar>> | undefined
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly json?: z.core.util.JSONType | undefined
+  /** Statuses besides 2xx that are no failure; nothing is read out of such an answer. */
+  readonly also?: readonly number[] | undefined
+  /** A GET that says the same until something is changed. */
+  readonly once?: boolean | undefined
+  readonly pages?: Pages | undefined
+  readonly set?: Bound | undefined
+  /** A pointer into the answer, or the name of a list; an object's rows are `{key, value}`. */
+  readonly each?: string | undefined
+  /** Pointers into a row. */
+  readonly as?: Bound | undefined
+  readonly where?: Readonly<Record<string, Scalar>> | undefined
+  /** Rows that are all of this are left out. */
+  readonly except?: Readonly<Record<string, Scalar>> | undefined
+  /** Exactly one row must be left, and what it binds is known to the steps after this one too. */
+  readonly need?: 'one' | undefined
+  readonly collect?: Bound | undefined
+  /** `account`, or the name of a form of right: what is bound is one of it. */
+  readonly yields?: string | undefined
+  /** A right that no form has a word for. */
+  readonly holds?: string | undefined
+  readonly steps?: readonly Step[] | undefined
+}
+
+const NAME = /^[a-z][A-Za-z0-9]{0,30}$/
+const HEADER = /^[A-Za-z][A-Za-z0-9-]{0,60}$/
+/** Characters of a path that mean nothing else in it; `{name}` is one part of it, or of a segment. */
+const PATH = /^(?:\/(?!\.{1,2}(?:\/|$))(?:[A-Za-z0-9._~-]|\{[a-z][A-Za-z0-9]{0,30}\})+)+\/?$/
+/** RFC 6901; with `?` in front, what is not there is null. */
+const POINTER = /^\??(?:\/(?:[^~/]|~[01])*)*$/u
+
+const name = z.string().regex(NAME, 'must be a small letter, then letters and digits')
+const text = (most: number) => z.string().max(most, `must be at most ${most} characters`)
+const scalar = z.union([text(500), z.number(), z.boolean()])
+const pointer = text(200).regex(POINTER, 'must be a JSON pointer, like /user/id')
+const path = text(300).regex(PATH, 'must be a path from the root of the tool, like /users/{id}')
+const header = z.string().regex(HEADER, 'must be the name of a header')
+const few = <T extends z.ZodType>(of: T, most = 20) =>
+  z.record(name, of).refine((map) => Object.keys(map).length <= most, `must have at most ${most} entries`)
+const parameters = <K extends z.ZodType<string, string>, T extends z.ZodType>(key: K, of: T) =>
+  z.record(key, of).refine((map) => Object.keys(map).length <= 20, 'must have at most 20 entries')
+const statuses = z.array(z.int().min(100).max(599)).max(20)
+const size = z.int().min(1).max(1000)
+
+const step: z.ZodType<Step> = z.lazy(() =>
+  z.strictObject({
+    for: few(z.array(scalar).min(1).max(20), 1).optional(),
+    when: few(scalar).optional(),
+    unless: few(scalar).optional(),
+    get: path.optional(),
+    post: path.optional(),
+    put: path.optional(),
+    patch: path.optional(),
+    delete: path.optional(),
+    with: z.literal('secret').optional(),
+    query: parameters(text(60), scalar).optional(),
+    headers: parameters(header, text(500)).optional(),
+    json: z.json().optional(),
+    also: statuses.optional(),
+    once: z.boolean().optional(),
+    pages: z
+      .union([
+        z.strictObject({ offset: text(60), size, total: pointer.optional() }),
+        z.strictObject({ number: text(60), from: z.int().min(0).max(1), size, total: pointer.optional() }),
+        z.strictObject({ cursor: text(60), next: pointer }),
+      ])
+      .optional(),
+    set: few(pointer).optional(),
+    each: z.union([pointer, name]).optional(),
+    as: few(pointer).optional(),
+    where: few(scalar).optional(),
+    except: few(scalar).optional(),
+    need: z.literal('one').optional(),
+    collect: few(name).optional(),
+    yields: name.optional(),
+    holds: text(100).optional(),
+    steps: z.array(step).max(STEPS_MAX).optional(),
+  }),
+)
+const steps = z.array(step).max(STEPS_MAX)
+
+/** What a part of a right, or a value, may be. No patterns: nothing here can take long. */
+export type PartKind = 'slug' | 'word' | 'text' | 'number' | readonly string[]
+const partKind = z.union([
+  z.enum(['slug', 'word', 'text', 'number']),
+  z.array(text(100).min(1)).min(1).max(64),
+]) satisfies z.ZodType<PartKind>
+
+const form = z.strictObject({
+  text: text(200).min(1),
+  parts: few(partKind),
+  per: name.optional(),
+  highest: name.optional(),
+  atLeast: z.int().min(0).max(10).optional(),
+})
+export type RightForm = z.output<typeof form>
+
+const auth = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('header'), header, prefix: text(60).default('') }),
+  z.strictObject({ kind: z.literal('basic') }),
+  z.strictObject({ kind: z.literal('app-jwt'), issuer: text(100), seconds: z.int().min(30).max(600) }),
+  z.strictObject({ kind: z.literal('client-credentials'), path, scope: text(500).optional() }),
+])
+export type RecipeAuth = z.output<typeof auth>
+
+export const recipeSchema = z.strictObject({
+  recipe: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'must be small letters, digits and -'),
+  about: text(500),
+  keeps: z.enum(['accounts', 'nothing']).default('accounts'),
+  capabilities: z.strictObject({
+    scope: z.enum(['exact', 'coarse', 'none']),
+    expires: z.boolean(),
+    lists: z.boolean(),
+    revokes: z.boolean(),
+    probes: z.boolean(),
+    deadWithinMilliseconds: z.int().min(0).max(600_000),
+  }),
+  presents: z.strictObject({ header, prefix: text(60) }),
+  auth,
+  headers: parameters(header, text(500)).default({}),
+  values: few(partKind).default({}),
+  rights: few(form, 8),
+  find: steps.default([]),
+  list: steps.default([]),
+  read: steps.default([]),
+  active: few(scalar).default({}),
+  inactive: few(scalar).optional(),
+  create: steps.default([]),
+  reset: steps.default([]),
+  give: few(steps, 8).default({}),
+  take: few(steps, 8).default({}),
+  enable: steps.default([]),
+  secret: steps.default([]),
+  remove: steps,
+  probe: z.strictObject({ get: path, alive: statuses.min(1), dead: statuses.min(1) }),
+})
+export type Recipe = z.output<typeof recipeSchema>
+
+export const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const
+
+/** What fills templates in every recipe. */
+const WANTED = ['label', 'rights', 'until', 'untilSeconds', 'seconds']
+const GIVEN = [...WANTED, 'name', 'key', 'value']
+const TEMPLATE = /\{([a-z][A-Za-z0-9]{0,30})\}/g
+/** The names in a template, or null where a brace is no name's. */
+export const namesIn = (template: string): readonly string[] | null =>
+  /[{}]/.test(template.replaceAll(TEMPLATE, '')) ? null : [...template.matchAll(TEMPLATE)].map((found) => found[1]!)
+
+export type RecipeFault = { readonly path: readonly PropertyKey[]; readonly message: string }
+
+/** What the shape alone does not say: every name that is used is bound somewhere, and every step can be taken. */
+export function faultsOf(recipe: Recipe): readonly RecipeFault[] {
+  const faults: RecipeFault[] = []
+  const add = (path: readonly PropertyKey[], message: string) => void faults.push({ path, message })
+  const known = new Set([...GIVEN, ...Object.keys(recipe.values), ...Object.keys(recipe.rights)])
+  for (const [form, { text, parts, per, highest }] of Object.entries(recipe.rights)) {
+    const at = ['rights', form]
+    if (form === 'account' || GIVEN.includes(form)) add(at, 'has a name that means something else')
+    for (const part of Object.keys(parts)) known.add(part)
+    const named = namesIn(text)
+    const isWhole = named !== null && new Set(named).size === named.length && named.length > 0
+    if (!isWhole || /\}\{/.test(text) || named.some((part) => !Object.hasOwn(parts, part)))
+      add([...at, 'text'], 'must name each part once, with something between two of them')
+    else if (named.length !== Object.keys(parts).length) add([...at, 'parts'], 'has a part that the text does not name')
+    for (const part of [per, highest])
+      if (part !== undefined && !Object.hasOwn(parts, part)) add(at, `"${part}" is none of its parts`)
+    if (highest !== undefined && !Array.isArray(parts[highest])) add(at, '"highest" needs a part with listed words')
+  }
+  const all = placesOf(recipe)
+  if (all.length > STEPS_MAX) add([], `has more than ${STEPS_MAX} steps`)
+  const taken = new Set([...WANTED, ...Object.keys(recipe.values), ...Object.keys(recipe.rights)])
+  for (const { parts } of Object.values(recipe.rights))
+    for (const part of Object.keys(parts))
+      if (taken.has(part)) add(['rights'], `the part "${part}" has a name that means something else`)
+  for (const { step, at } of all)
+    for (const key of Object.keys({ ...step.set, ...step.as, ...step.collect, ...step.for })) {
+      if (taken.has(key)) add(at, `"${key}" means something else already: bind another name`)
+      known.add(key)
+    }
+  const check = (template: unknown, at: readonly PropertyKey[]): void => {
+    if (typeof template === 'string') {
+      const named = namesIn(template)
+      if (named === null) add(at, 'has a brace that belongs to no {name}')
+      else for (const one of named) if (!known.has(one)) add(at, `{${one}} is bound nowhere`)
+    } else if (template !== null && typeof template === 'object')
+      for (const [key, value] of Object.entries(template)) check(value, [...at, Array.isArray(template) ? +key : key])
+  }
+  for (const { step, at, deep } of all) {
+    const methods = METHODS.filter((method) => step[method] !== undefined)
+    if (deep > STEPS_DEEP) add(at, `nests more than ${STEPS_DEEP} deep`)
+    if (methods.length > 1) add(at, `is one request, and names ${methods.join(' and ')}`)
+    const asks = methods.length === 1
+    if (!asks)
+      for (const field of ['query', 'headers', 'json', 'also', 'once', 'pages', 'set', 'with'] as const)
+        if (step[field] !== undefined) add([...at, field], 'belongs to a request, and this step has none')
+    if (step.once === true && step.get === undefined) add([...at, 'once'], 'is for a get alone')
+    if (step.pages !== undefined && (step.get === undefined || !isPointer(step.each)))
+      add([...at, 'pages'], 'is for a get with "each" in its answer')
+    if (isPointer(step.each) && !asks) add([...at, 'each'], 'points into an answer, and this step has none')
+    if (step.each !== undefined && !isPointer(step.each) && !known.has(step.each))
+      add([...at, 'each'], `"${step.each}" is bound nowhere`)
+    if (step.each === undefined)
+      for (const field of ['as', 'except', 'need'] as const)
+        if (step[field] !== undefined) add([...at, field], 'is for rows: it needs "each"')
+    if (step.yields !== undefined && step.yields !== 'account' && !Object.hasOwn(recipe.rights, step.yields))
+      add([...at, 'yields'], `"${step.yields}" is neither account nor a form of right`)
+    for (const conditions of [step.when, step.unless, step.where, step.except])
+      for (const key of Object.keys(conditions ?? {})) if (!known.has(key)) add(at, `"${key}" is bound nowhere`)
+    for (const value of Object.values(step.collect ?? {}))
+      if (!known.has(value)) add([...at, 'collect'], `"${value}" is bound nowhere`)
+    for (const method of methods) check(step[method], [...at, method])
+    for (const field of ['query', 'headers', 'json', 'where', 'except', 'holds'] as const)
+      check(step[field], [...at, field])
+  }
+  for (const kind of ['give', 'take'] as const)
+    for (const form of Object.keys(recipe[kind]))
+      if (!Object.hasOwn(recipe.rights, form)) add([kind, form], `"${form}" is no form of right`)
+  for (const value of Object.keys({ ...recipe.active, ...recipe.inactive }))
+    if (!known.has(value)) add(['active'], `"${value}" is bound nowhere`)
+  const keeps = recipe.keeps === 'accounts'
+  if (keeps && recipe.find.length === 0) add(['find'], 'is missing: nothing is believed that cannot be looked up')
+  if (!keeps && recipe.secret.length === 0) add(['secret'], 'is missing')
+  if (!keeps && recipe.capabilities.lists) add(['capabilities', 'lists'], 'a tool that keeps nothing lists nothing')
+  check(recipe.headers, ['headers'])
+  check(recipe.probe.get, ['probe', 'get'])
+  if (recipe.auth.kind === 'app-jwt') check(recipe.auth.issuer, ['auth', 'issuer'])
+  return faults
+}
+
+export const isPointer = (each: string | undefined): each is string => each !== undefined && !NAME.test(each)
+
+type Place = { readonly step: Step; readonly at: readonly PropertyKey[]; readonly deep: number }
+
+function placesOf(recipe: Recipe): readonly Place[] {
+  const walk = (steps: readonly Step[], at: readonly PropertyKey[], deep: number): Place[] =>
+    steps.flatMap((step, index) => {
+      const here = [...at, index]
+      return [{ step, at: here, deep }, ...walk(step.steps ?? [], [...here, 'steps'], deep + 1)]
+    })
+  const plain = (['find', 'list', 'read', 'create', 'reset', 'enable', 'secret', 'remove'] as const).flatMap((field) =>
+    walk(recipe[field], [field], 1),
+  )
+  const byForm = (['give', 'take'] as const).flatMap((field) =>
+    Object.entries(recipe[field]).flatMap(([form, steps]) => walk(steps, [field, form], 1)),
+  )
+  return [...plain, ...byForm]
+}
