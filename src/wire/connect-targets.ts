@@ -10,6 +10,7 @@ import { redmineTarget } from '../adapters/targets/redmine.ts'
 import { rtTarget } from '../adapters/targets/rt.ts'
 import { shippedRecipes } from '../adapters/targets/shipped-recipes.ts'
 import type { TargetConnection } from '../core/manifest.ts'
+import { faultsOfUse } from '../core/recipe-parse.ts'
 import type { Secret } from '../core/secret.ts'
 import { type Target, TargetFailure } from '../core/target.ts'
 
@@ -25,6 +26,8 @@ export const TARGET_MAKERS: TargetMakers = {
     const recipe = shippedRecipes().get(name ?? '')
     if (recipe === undefined)
       throw new TargetFailure('refused', `this version has no recipe ${JSON.stringify(name)}`, { mayHaveActed: false })
+    const [fault] = faultsOfUse(recipe, { values, rights: {} })
+    if (fault !== undefined) throw new TargetFailure('refused', fault.message, { mayHaveActed: false })
     return recipeTarget({ url, secret, call: httpCall(), recipe, values })
   },
 }

@@ -1,7 +1,7 @@
 // Takes the steps of a recipe, one after the other: asks, reads what the recipe points at, and notes what was yielded. It
 // believes no answer that lacks what was to be read out of it, and it ends: requests, rows and rounds are counted.
 
-import { METHODS, type Pages, type Recipe, type Step } from '../../core/recipe.ts'
+import { isPointer, METHODS, type Pages, type Recipe, type Step } from '../../core/recipe.ts'
 import type { Secret } from '../../core/secret.ts'
 import { TargetFailure } from '../../core/target.ts'
 import { type Asked, type Conversation, converse, parseJson, type TargetConfig } from './conversation.ts'
@@ -44,11 +44,9 @@ type Opening = {
 /** One operation of the port: the admin's secret is read once, and what was asked `once` is remembered until a change. */
 export async function openOperation({ config, recipe, signal, values, own }: Opening): Promise<Operation> {
   const talk = converse(config, signal)
-  const admin = await presentAdmin(recipe.auth, await config.secret(), talk, values)
   const { header, prefix } = recipe.presents
-  const shared = Object.fromEntries(
-    Object.entries(recipe.headers).map(([name, template]) => [name.toLowerCase(), fillHeader(template, values)]),
-  )
+  const shared = sharedHeaders(recipe, values)
+  const admin = await presentAdmin(recipe.auth, await config.secret(), talk, values)
   const remembered = new Map<string, unknown>()
   let requests = 0
 
@@ -156,9 +154,10 @@ export async function openOperation({ config, recipe, signal, values, own }: Ope
         await within(step, scope, found)
         continue
       }
-      const isList = scope.has(step.each)
-      for (const row of rowsOf(isList ? scope.get(step.each) : valueAt(answer, step.each), step.each)) {
-        const inner = isList ? withRow(scope, row) : new Map(scope)
+      const rows = isPointer(step.each) ? valueAt(answer, step.each) : scope.get(step.each)
+      for (const row of rowsOf(rows, step.each)) {
+        // Rights name their own parts; whatever else a tool calls its fields binds nothing here.
+        const inner = Object.hasOwn(recipe.rights, step.each) ? withRow(scope, row) : new Map(scope)
         bind(inner, step.as, row)
         if (!matches(step.where, inner) || (step.except !== undefined && matches(step.except, inner))) continue
         left += 1
@@ -204,6 +203,10 @@ export async function openOperation({ config, recipe, signal, values, own }: Ope
     },
   }
 }
+
+/** What is said with every request. */
+export const sharedHeaders = ({ headers }: Recipe, values: Scope): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, text]) => [name.toLowerCase(), fillHeader(text, values)]))
 
 function pageQuery(pages: Pages, rows: number, page: number, next: string | null): Record<string, string> {
   if ('offset' in pages) return { [pages.offset]: String(rows) }

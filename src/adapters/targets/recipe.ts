@@ -6,7 +6,7 @@ import { type ParsedRights, type Parts, parseRights, textOfRight, textsOf } from
 import { Secret } from '../../core/secret.ts'
 import { type HeldAccount, type Target, TargetFailure } from '../../core/target.ts'
 import { converse, type TargetConfig } from './conversation.ts'
-import { type Operation, openOperation, type Yielded } from './recipe-steps.ts'
+import { type Operation, openOperation, sharedHeaders, type Yielded } from './recipe-steps.ts'
 import { fillPath, type Scope } from './recipe-template.ts'
 import { sameRights, sortedRights } from './rights.ts'
 
@@ -136,7 +136,7 @@ export function recipeTarget(config: RecipeConfig): Target {
     const { get, alive, dead } = recipe.probe
     const { header, prefix } = recipe.presents
     const talk = converse(config, signal)
-    const headers = { ...recipe.headers, [header.toLowerCase()]: prefix + secret.reveal() }
+    const headers = { ...sharedHeaders(recipe, values), [header.toLowerCase()]: prefix + secret.reveal() }
     const { status, text } = await talk.ask({
       method: 'GET',
       path: fillPath(get, values),
