@@ -5,7 +5,7 @@ import { orderOf } from '../core/account-name.ts'
 import { move } from '../core/lifecycle.ts'
 import { type Account, keyOf } from '../core/model.ts'
 import { ok } from '../core/result.ts'
-import { type Target, TargetFailure } from '../core/target.ts'
+import { NotAsked, type Target, TargetFailure } from '../core/target.ts'
 import { accountSubject, asFailure, connectionOf, failedRecord, keeper, liveAccounts } from './account-rows.ts'
 import { withFailure } from './confirm-accounts.ts'
 import { finishRevocation } from './finish-revocation.ts'
@@ -61,8 +61,8 @@ export function createTakingAway(deps: Deps): TakingAway {
     if (outcome === 'gone') return void pauses.delete(id)
     if ('retryInMs' in outcome) return void pauses.set(id, { attempts, at: deps.clock.monotonic() + outcome.retryInMs })
     const { failed, doing } = outcome
-    // Not even asked: it is the breaker's pause, not a failure of this account's.
-    const counted = failed.why === 'busy' && !failed.mayHaveActed ? attempts : attempts + 1
+    // It is the breaker's pause, not a failure of this account's; a tool's own "too many" is one.
+    const counted = failed instanceof NotAsked ? attempts : attempts + 1
     pauses.set(id, { attempts: counted, at: deps.clock.monotonic() + pauseMs(deps, counted, failed) })
     if (counted > attempts && Number.isInteger(Math.log2(counted))) await note(deps, account, counted, doing, failed)
   }

@@ -1,7 +1,7 @@
 // Every call to a tool's admin API goes through here: a deadline, a few at a time, a breaker per tool, so that one dead
 // tool slows nobody else; and what belongs to one account in strict order (S16). All of it is memory: losing it delays.
 
-import { TargetFailure } from '../core/target.ts'
+import { NotAsked, TargetFailure } from '../core/target.ts'
 import type { CallLimits, Clock, ToolCalls } from './ports.ts'
 
 type Line = {
@@ -41,10 +41,10 @@ export function createToolCalls(clock: Pick<Clock, 'monotonic'>, limits: CallLim
     if (line.openUntil === null) return false
     const leftMs = opensIn(line)
     if (leftMs > 0 || line.probing)
-      throw new TargetFailure('busy', 'the tool failed several times in a row and is left alone for a while', {
-        mayHaveActed: false,
-        retryAfterSeconds: Math.max(1, Math.ceil(leftMs / 1000)),
-      })
+      throw new NotAsked(
+        'the tool failed several times in a row and is left alone for a while',
+        Math.max(1, Math.ceil(leftMs / 1000)),
+      )
     line.probing = true
     return true
   }
@@ -68,8 +68,7 @@ export function createToolCalls(clock: Pick<Clock, 'monotonic'>, limits: CallLim
       line.running++
       return
     }
-    if (line.waiting.length >= limits.waiting)
-      throw new TargetFailure('busy', 'too much waits for the tool', { mayHaveActed: false, retryAfterSeconds: 1 })
+    if (line.waiting.length >= limits.waiting) throw new NotAsked('too much waits for the tool', 1)
     await new Promise<void>((resolve) => line.waiting.push(resolve))
   }
 

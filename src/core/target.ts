@@ -63,6 +63,14 @@ export class TargetFailure extends Error {
   }
 }
 
+/** The tool was not even asked: too much waits for it, or it is left alone after failures. It says nothing about one account. */
+export class NotAsked extends TargetFailure {
+  override name = 'NotAsked'
+  constructor(message: string, retryAfterSeconds: number) {
+    super('busy', message, { mayHaveActed: false, retryAfterSeconds })
+  }
+}
+
 /**
  * One tool's admin API. Every call may be repeated: what is there already, or gone already, is success. Each throws
  * {@link TargetFailure}, and judges by the state it reads, never by a status code alone.

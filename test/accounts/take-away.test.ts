@@ -196,10 +196,13 @@ describe('where the tool fails a removal', () => {
   test('a tool that asks for a pause is given it (Retry-After)', async () => {
     unwrap(await s.mint())
     s.tool.fault = (op) => (op === 'remove' ? 'busy' : null)
-    await take('grant', s.grant.id)
+    const { id } = await take('grant', s.grant.id)
     s.tool.calls.length = 0
     await s.rounds(6, 1)
     expect(s.tool.calls.filter((call) => call.startsWith('remove')).length).toBe(1)
+    expect((await receipt(id)).confirmations[0]?.accounts?.[0]).toMatchObject({ lastFailure: 'remove: 429' })
+    const failures = (await s.h.trail()).filter(({ kind }) => kind === 'account.failed')
+    expect(failures.map(({ body }) => body)).toMatchObject([{ doing: 'remove', why: 'busy', attempts: 1 }])
   })
 
   test('a tool that hangs holds up no other (fair)', async () => {
