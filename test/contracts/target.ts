@@ -28,6 +28,8 @@ export type Subject = {
   inDatabase(name: string): Promise<readonly string[] | null>
   /** The tool's own accounts of that name, of whatever state. */
   count(name: string): Promise<number>
+  /** Names of all accounts that can do something and are named as Hallpass names them, from the tool's own database. */
+  active(): Promise<readonly string[]>
   /** By hand, as the tool's administrator. */
   addByHand(name: string): Promise<void>
   widenByHand(name: string): Promise<string>

@@ -1,88 +1,10 @@
 // InfluxDB's target on a real InfluxDB. What InfluxDB holds is asked of itself, by its admin, and of the file of its users.
 
-import { readFileSync } from 'node:fs'
 import { afterAll } from 'vitest'
-import { influxdbTarget } from '../../src/adapters/targets/influxdb.ts'
-import type { Secret } from '../../src/core/secret.ts'
-import { type Subject, targetContract } from '../contracts/target.ts'
+import { targetContract } from '../contracts/target.ts'
 import { stopAll } from './background.ts'
-import { startInfluxDb } from './start-influxdb.ts'
+import { influxdbSubject } from './influxdb-subject.ts'
 
 afterAll(stopAll)
 
-targetContract('InfluxDB', async (): Promise<Subject> => {
-  const influx = await startInfluxDb()
-  const query = async (authorization: string, q: string, db = '') => {
-    const answer = await fetch(`${influx.url}/query`, {
-      method: 'POST',
-      headers: { authorization },
-      body: new URLSearchParams({ q, db }),
-    })
-    return { status: answer.status, text: await answer.text() }
-  }
-  const asAdmin = async (q: string): Promise<unknown[][]> => {
-    const { status, text } = await query(`Basic ${btoa(influx.admin)}`, q)
-    if (status !== 200 || text.includes('"error"')) throw new Error(`${q}: ${text}`)
-    return JSON.parse(text).results[0].series?.[0].values ?? []
-  }
-  const as = (secret: Secret) => `Basic ${secret.reveal()}`
-  const write = async (secret: Secret, db: string) =>
-    (
-      await fetch(`${influx.url}/write?db=${db}`, {
-        method: 'POST',
-        headers: { authorization: as(secret) },
-        body: 'm v=1',
-      })
-    ).status === 204
-  const names = async () => (await asAdmin('SHOW USERS')).map(([name]) => name)
-
-  return {
-    url: influx.url,
-    admin: influx.admin,
-    wrongAdmin: 'admin:Wrong-of-this-test',
-    makeTarget: influxdbTarget,
-    rights: ['READ:ops', 'WRITE:ops'],
-    both: ['ALL:ops'],
-    notRights: [
-      'ops',
-      'read:ops',
-      'READ:',
-      'READ:o"ps',
-      "READ:o'ps",
-      'READ:ops;x',
-      'READ: ops',
-      'ADMIN:ops',
-      ' READ:ops',
-    ],
-    absent: 'READ:elsewhere',
-    first: async (secret) => (await query(as(secret), 'SELECT * FROM m', 'ops')).status === 200,
-    second: (secret) => write(secret, 'ops'),
-    foreign: async (secret) =>
-      (await write(secret, 'finance')) ||
-      (await query(as(secret), 'SELECT * FROM m', 'finance')).status === 200 ||
-      (await query(as(secret), 'CREATE DATABASE mine')).status === 200,
-    async inDatabase(name) {
-      const isThere = (await names()).includes(name)
-      if (readFileSync(influx.database).includes(name) !== isThere) throw new Error('the file of users says otherwise')
-      if (!isThere) return null
-      const grants = await asAdmin(`SHOW GRANTS FOR "${name}"`)
-      return grants
-        .filter(([, privilege]) => privilege !== 'NO PRIVILEGES')
-        .map(([database, privilege]) => `${String(privilege).replace(' PRIVILEGES', '')}:${database}`)
-        .sort()
-    },
-    count: async (name) => (await names()).filter((one) => one === name).length,
-    addByHand: async (name) => void (await asAdmin(`CREATE USER "${name}" WITH PASSWORD 'by-hand'`)),
-    async widenByHand(name) {
-      await asAdmin(`GRANT READ ON finance TO "${name}"`)
-      await asAdmin(`GRANT ALL PRIVILEGES TO "${name}"`)
-      return 'READ:finance'
-    },
-    unlockByHand: async (name) => void (await asAdmin(`CREATE USER "${name}" WITH PASSWORD 'by-hand'`)),
-    async halve(name) {
-      await asAdmin(`REVOKE ALL ON ops FROM "${name}"`)
-    },
-    changes: ({ path, body }) => path === '/query' && !body.startsWith('q=SHOW+'),
-    stop: () => influx.stop(),
-  }
-})
+targetContract('InfluxDB', influxdbSubject)

@@ -1,7 +1,8 @@
-// A real Redmine for the contract of targets, whose own SQLite file says what came of it.
+// A real Redmine and every way around Hallpass into it: as its administrator, as an agent, and into its own SQLite file.
 
 import Database from 'better-sqlite3'
 import { z } from 'zod'
+import { redmineTarget } from '../../src/adapters/targets/redmine.ts'
 import type { Secret } from '../../src/core/secret.ts'
 import type { Subject } from '../contracts/target.ts'
 import { startRedmine } from './start-redmine.ts'
@@ -10,7 +11,7 @@ const RIGHTS = `SELECT projects.identifier || ':' || roles.name AS right FROM me
   JOIN member_roles ON member_roles.member_id = members.id JOIN roles ON roles.id = member_roles.role_id
   JOIN projects ON projects.id = members.project_id WHERE members.user_id = ? ORDER BY right`
 
-export async function startRedmineSubject(makeTarget: Subject['makeTarget']): Promise<Subject> {
+export async function redmineSubject(makeTarget: Subject['makeTarget'] = redmineTarget): Promise<Subject> {
   const redmine = await startRedmine()
   const database = new Database(redmine.database, { readonly: true, timeout: 10_000 })
   const users = (name: string) =>
@@ -79,6 +80,11 @@ export async function startRedmineSubject(makeTarget: Subject['makeTarget']): Pr
       const rights = z.array(z.object({ right: z.string() })).parse(database.prepare(RIGHTS).all(found.id))
       return [...new Set([...(found.admin === 1 ? ['administrator'] : []), ...rights.map(({ right }) => right)])]
     },
+    active: async () =>
+      z
+        .array(z.object({ login: z.string() }))
+        .parse(database.prepare("SELECT login FROM users WHERE status = 1 AND login LIKE 'hp-%'").all())
+        .map(({ login }) => login),
     count: async (name) => users(name).length,
     async addByHand(login) {
       const user = { login, firstname: 'M', lastname: 'M', mail: `${login}@example.com`, generate_password: true }

@@ -1,11 +1,10 @@
-// Redmine's target on a real Redmine.
+// Redmine's target on a real Redmine, whose own SQLite file says what came of it.
 
 import { afterAll } from 'vitest'
-import { redmineTarget } from '../../src/adapters/targets/redmine.ts'
 import { targetContract } from '../contracts/target.ts'
 import { stopAll } from './background.ts'
-import { startRedmineSubject } from './redmine-subject.ts'
+import { redmineSubject } from './redmine-subject.ts'
 
 afterAll(stopAll)
 
-targetContract('Redmine', () => startRedmineSubject(redmineTarget))
+targetContract('Redmine', () => redmineSubject())
