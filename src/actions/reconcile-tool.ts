@@ -62,8 +62,9 @@ async function look(
     const tool = { ...of, target: deps.targets.of(of.connection) }
     const held = await listed(deps, tool)
     // After the list: whatever stands in it was planned before it was made.
-    const known = await knownAccounts(deps, tool, held)
-    const sorted = sortHeld(held, known, (name) => isOurs(tool.tag, name), tool.connection.reconcile)
+    const { known, others } = await knownAccounts(deps, tool, held)
+    const mine = held.filter(({ name }) => !others.has(name))
+    const sorted = sortHeld(mine, known, (name) => isOurs(tool.tag, name), tool.connection.reconcile)
     const findings: Reported[] = []
     let managed = sorted.managed
     for (const finding of sorted.findings) {
@@ -98,20 +99,27 @@ const lookAt = (deps: Deps, tool: string, target: Target, name: string) =>
 const liveIn = async (deps: Deps, name: string, connection: AccountTarget): Promise<readonly Account[]> =>
   (await liveAccounts(deps)).filter(({ tool, target }) => tool === name && placeOf(target) === placeOf(connection))
 
-/** A row for each that should be there, and for each that is there and has one. */
+/**
+ * A row for each that should be there, and for each that is there and has one. `others`: names of another tool's, where two
+ * manifests connect to one and the same: they are that tool's to look after.
+ */
 async function knownAccounts(deps: Deps, tool: Tool, held: readonly HeldAccount[]) {
   const known = new Map<string, KnownAccount>()
+  const others = new Set<string>()
   for (const row of await liveIn(deps, tool.name, tool.connection)) known.set(row.name, await knownOf(deps, tool, row))
   for (const { name, active } of held) {
     if (!active || known.has(name) || !name.startsWith('hp-')) continue
-    const row = await rowNamed(deps, tool.name, name)
-    if (row !== undefined) known.set(name, await knownOf(deps, tool, row))
+    const row = await rowNamed(deps, name)
+    if (row === undefined) continue
+    if (row.tool !== tool.name && row.state !== 'gone') others.add(name)
+    else known.set(name, await knownOf(deps, tool, row))
   }
-  return known
+  return { known, others }
 }
 
-const rowNamed = async (deps: Deps, tool: string, name: string): Promise<Account | undefined> =>
-  (await deps.store.list({ kind: 'account', where: { hash: name }, limit: 10 })).rows.find((row) => row.tool === tool)
+/** A name is one grant's, so there is one row at most, of whichever tool. */
+const rowNamed = async (deps: Deps, name: string): Promise<Account | undefined> =>
+  (await deps.store.list({ kind: 'account', where: { hash: name }, limit: 1 })).rows[0]
 
 async function knownOf(deps: Deps, tool: Tool, row: Account): Promise<KnownAccount> {
   const { id, name, state } = row
@@ -147,15 +155,15 @@ async function act(deps: Deps, context: Context, tool: Tool, finding: Finding): 
   }
 }
 
-const orderFor = async (deps: Deps, tool: string, name: string) => {
-  const row = await rowNamed(deps, tool, name)
+const orderFor = async (deps: Deps, name: string) => {
+  const row = await rowNamed(deps, name)
   return row === undefined ? `account ${name}` : orderOf(row)
 }
 
 /** One of ours that no live row explains, by its name and by its row as they are now. */
 async function removeGhost(deps: Deps, { name: tool, target }: Tool, { name }: Finding): Promise<Done> {
-  return deps.toolCalls.inOrder(await orderFor(deps, tool, name), async () => {
-    const row = await rowNamed(deps, tool, name)
+  return deps.toolCalls.inOrder(await orderFor(deps, name), async () => {
+    const row = await rowNamed(deps, name)
     if (row !== undefined && row.state !== 'gone') return null
     await deps.toolCalls.call(tool, 'changeMs', (signal) => target.remove({ name }, signal))
     const seen = await lookAt(deps, tool, target, name)
@@ -184,8 +192,8 @@ async function replaceMissing(deps: Deps, context: Context, tool: Tool, finding:
 
 async function heal(deps: Deps, tool: Tool, finding: Finding): Promise<Done> {
   const { name, target } = tool
-  return deps.toolCalls.inOrder(await orderFor(deps, name, finding.name), async () => {
-    const row = await rowNamed(deps, name, finding.name)
+  return deps.toolCalls.inOrder(await orderFor(deps, finding.name), async () => {
+    const row = await rowNamed(deps, finding.name)
     const rights = row?.state === 'present' ? await rightsOf(deps, tool, row) : null
     if (row === undefined || rights === null) return null
     await deps.toolCalls.call(name, 'changeMs', (signal) => target.setRights({ name: row.name }, rights, signal))

@@ -70,6 +70,13 @@ describe('a tool is looked through', () => {
     expect(s.tool.active()).toEqual([])
   })
 
+  test("another tool's account in the same place, by another manifest, is left to that tool (P2)", async () => {
+    const { token } = unwrap(await s.mint())
+    s.other.accounts.set(named(), { ...s.tool.accounts.get(named())! })
+    expect(await reconcileTool(s.h.deps, as.operator, 'board')).toMatchObject({ managed: 0, findings: [] })
+    expect(s.other.works(token)).toBe(true)
+  })
+
   test('a ghost, whose row a restored backup has lost, is removed (P9)', async () => {
     unwrap(await s.mint())
     const name = named()
