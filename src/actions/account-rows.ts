@@ -1,6 +1,6 @@
 // Finding accounts' rows, and the changes of one that more than one verb makes. Nothing here speaks to a tool.
 
-import { accountId } from '../core/account-name.ts'
+import { accountId, CANARY } from '../core/account-name.ts'
 import { move } from '../core/lifecycle.ts'
 import type { TargetConnection } from '../core/manifest.ts'
 import { type Account, type AccountState, type Instant, keyOf } from '../core/model.ts'
@@ -53,9 +53,8 @@ export const placeOf = ({ type, url, recipe, values }: TargetConnection): string
   JSON.stringify([type, url, recipe, Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))])
 
 export const accountSubject = ({ agent, tool, grant, id, revocation }: Account) => ({
-  agent,
+  ...(agent === CANARY ? {} : { agent, grant }),
   tool,
-  grant,
   account: id,
   ...(revocation === null ? {} : { revocation }),
 })

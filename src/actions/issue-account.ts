@@ -44,7 +44,7 @@ type Step =
 /** How little an account may have left and still be handed out (ms). */
 const WORTH_WHILE_MS = 5_000
 
-const hashOf = (secret: Secret) => createHash('sha256').update(secret.reveal(), 'utf8').digest('hex')
+export const hashOf = (secret: Secret) => createHash('sha256').update(secret.reveal(), 'utf8').digest('hex')
 
 export function issueAccount(
   deps: Deps,
@@ -143,7 +143,13 @@ async function reuseOrPlan(deps: Deps, look: Look, mint: Mint): Promise<Result<I
   })
 }
 
-const connectionOnly = ({ type, url, secret, recipe, values }: AccountTarget) => ({ type, url, secret, recipe, values })
+export const connectionOnly = ({ type, url, secret, recipe, values }: AccountTarget) => ({
+  type,
+  url,
+  secret,
+  recipe,
+  values,
+})
 
 /** S11, and sooner where nothing can be taken away before it expires by itself. */
 const endOf = ({ endsAt }: Mintable, { capabilities }: Target, now: number): number =>
@@ -266,12 +272,17 @@ async function create(deps: Deps, mint: Mint, planned: Account, target: Target):
     if (!done.ok) return done
     return err(done.value.value.of === 'refused' ? done.value.value.problem : endsNow())
   } catch (thrown) {
-    return failed(deps, mint, planned, thrown)
+    return createFailed(deps, mint.context, planned, thrown)
   }
 }
 
 /** Gone at once where the tool was surely never asked; else it leaves, and its removal repeats past what may still come. */
-async function failed(deps: Deps, mint: Mint, planned: Account, thrown: unknown): Promise<Result<never, Problem>> {
+export async function createFailed(
+  deps: Deps,
+  context: Context,
+  planned: Account,
+  thrown: unknown,
+): Promise<Result<never, Problem>> {
   const failure = asFailure(thrown)
   const unsettledMs = failure.mayHaveActed ? deps.toolCalls.limits.settleMs : null
   const noted = await transact<null>(deps, 'normal', async (look) => {
@@ -287,7 +298,7 @@ async function failed(deps: Deps, mint: Mint, planned: Account, thrown: unknown)
     return ok({
       value: null,
       put: [{ kind: 'account' as const, row: { ...row, attempts: 0 } }],
-      records: [failedRecord(mint.context, look.now, told, 'create', failure)],
+      records: [failedRecord(context, look.now, told, 'create', failure)],
     })
   })
   deps.targets.wake()

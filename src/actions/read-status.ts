@@ -8,6 +8,7 @@ import type { Problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { authorize } from './authorize.ts'
+import { lastDrill } from './drill-tool.ts'
 import { readerOf } from './list-rows.ts'
 import { stands } from './lock.ts'
 import type { Caller, Deps, Where } from './ports.ts'
@@ -15,6 +16,7 @@ import { isClockBehind } from './readiness.ts'
 import { presentRevocation } from './revoke.ts'
 import { expiringVerifiers } from './revoke-bearer.ts'
 import { presentReconciled } from './see-tools.ts'
+import { toolsInForce } from './tools-in-force.ts'
 
 const SHOWN = 100
 const COUNT_MAX = 10_000
@@ -102,6 +104,12 @@ async function statusNow(deps: Deps) {
         .map(({ id, kind, name, until }) => ({ id, kind, name, ...(until === null ? {} : { until: rfc3339(until) }) })),
     },
     signingKey: signing === undefined ? null : { kid: signing.id, since: rfc3339(signing.signsFrom) },
+    drills: await Promise.all(
+      [...(await toolsInForce(deps))]
+        .filter(([, { target }]) => target.type !== 'none')
+        .slice(0, SHOWN)
+        .map(async ([tool]) => ({ tool, last: await lastDrill(deps, tool) })),
+    ),
     // Those that something is wrong with.
     tools: [...deps.drifts]
       .map(([tool, last]) => ({

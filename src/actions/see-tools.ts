@@ -9,11 +9,12 @@ import { err, ok, type Result } from '../core/result.ts'
 import { sliceId, type ToolValue } from '../core/slice.ts'
 import { liveAccounts } from './account-rows.ts'
 import { authorize } from './authorize.ts'
+import { lastDrill } from './drill-tool.ts'
 import { listRows } from './list-rows.ts'
 import type { Caller, Context, Deps, Reconciled } from './ports.ts'
 import { reconcileTool } from './reconcile-tool.ts'
 
-export type ToolView = ReturnType<typeof viewOf>
+export type ToolView = Awaited<ReturnType<typeof viewOf>>
 
 export async function listTools(
   deps: Deps,
@@ -35,7 +36,9 @@ export async function listTools(
   if (!listed.ok) return listed
   const accounts = new Map<string, number>()
   for (const { tool } of await liveAccounts(deps)) accounts.set(tool, (accounts.get(tool) ?? 0) + 1)
-  const items = listed.value.rows.map(({ id }) => viewOf(deps, inForce.get(id)!, accounts.get(id) ?? 0))
+  const items = await Promise.all(
+    listed.value.rows.map(({ id }) => viewOf(deps, inForce.get(id)!, accounts.get(id) ?? 0)),
+  )
   return ok({ items, next: listed.value.next })
 }
 
@@ -45,7 +48,7 @@ async function toolInForce(deps: Pick<Deps, 'store'>, name: string): Promise<Too
   return value?.of === 'tool' ? value : null
 }
 
-function viewOf(deps: Deps, { name, category, resource, token, target }: ToolValue, accounts: number) {
+async function viewOf(deps: Deps, { name, category, resource, token, target }: ToolValue, accounts: number) {
   const last = deps.drifts.get(name)
   return {
     name,
@@ -54,7 +57,12 @@ function viewOf(deps: Deps, { name, category, resource, token, target }: ToolVal
     target: target.type,
     ...(target.type === 'none'
       ? { verifiedBy: token.verifiedBy }
-      : { url: target.url, accounts, reachable: deps.toolCalls.health(name).state === 'closed' }),
+      : {
+          url: target.url,
+          accounts,
+          reachable: deps.toolCalls.health(name).state === 'closed',
+          drill: await lastDrill(deps, name),
+        }),
     ...(last === undefined ? {} : { reconciled: presentReconciled(last) }),
   }
 }

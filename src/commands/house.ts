@@ -5,7 +5,7 @@ import { type Cli, duration, instant, verb } from './command.ts'
 import { answerReceipt, awaitReceipt, SHORT_WAIT_SECONDS } from './receipts.ts'
 import { at, fields, indented, listOf, numberOf, objectOf, receiptLines, show, table, textOf } from './show.ts'
 import { Stop } from './stop.ts'
-import { lines as toolLines } from './tool.ts'
+import { drillWords, lines as toolLines } from './tool.ts'
 
 export function addStatus(program: Command, cli: Cli): void {
   verb(program, 'status', 'say what is outstanding, waiting, overdue, locked and stale').action(async () => {
@@ -63,6 +63,12 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
     ...listOf(status.tools)
       .flatMap((tool) => toolLines(at(tool, 'tool'), objectOf(tool)))
       .map((line) => terminal.paint('red', line)),
+    ...listOf(status.drills).map((one) => {
+      const last = objectOf(objectOf(one).last)
+      const isDead = last.status === 'dead'
+      const text = `drill        ${at(one, 'tool')}: ${drillWords(last)}`
+      return last.at === undefined || isDead ? text : terminal.paint('red', text)
+    }),
     ...listOf(status.verifiersExpiring).map(
       (one) =>
         `verifier of ${at(one, 'tool')} expires ${at(one, 'expiresAt')}: hallpass verifier token ${at(one, 'tool')}`,

@@ -21,7 +21,7 @@ import { addRun } from './run.ts'
 import { addScopes } from './scopes.ts'
 import { addServe } from './serve.ts'
 import { addToken } from './token.ts'
-import { addTool } from './tool.ts'
+import { addDrill, addTool } from './tool.ts'
 import { addToolCheck } from './tool-check.ts'
 import { addToolSnippet } from './tool-snippet.ts'
 
@@ -69,6 +69,7 @@ export function createProgram(cli: Cli): Command {
   addTool(tool, cli)
   addToolCheck(tool, cli)
   addToolSnippet(tool, cli)
+  addDrill(program, cli)
 
   addStatus(program, cli)
   addCan(program, cli)

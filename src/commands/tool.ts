@@ -1,8 +1,8 @@
-// `tool`: what is held in the tools, and what does not belong there.
+// `tool`: what is held in the tools, and what does not belong there. `drill`: whether taking away works.
 
 import type { Command } from 'commander'
-import { type Cli, verb } from './command.ts'
-import { at, listOf, numberOf, objectOf, show, table } from './show.ts'
+import { type Cli, detailList, piece, verb } from './command.ts'
+import { at, fields, listOf, numberOf, objectOf, show, table } from './show.ts'
 
 export function addTool(tool: Command, cli: Cli): void {
   verb(tool, 'list', 'list the tools in force, the accounts in them, and what was last found there').action(
@@ -58,4 +58,49 @@ export function lines(name: string, last: Readonly<Record<string, unknown>>): st
       return `  ${at(finding, 'finding')} ${at(finding, 'name')}${has}: ${at(finding, 'did')}`
     }),
   ]
+}
+
+export function addDrill(program: Command, cli: Cli): void {
+  verb(
+    program,
+    'drill <tool>',
+    'make a canary account in a tool, use it, take it away, and print how long until it was dead',
+  )
+    .option('--scope <scope>', 'what the canary may do; default: the scope of the lowest risk')
+    .option('--detail <key=value>', 'narrow it, such as queue=incidents; may be repeated', detailList)
+    .addHelpText('after', '\nExit 2 unless it was made, worked, and was dead in time; a timer can run it.')
+    .action(
+      async (
+        tool: string,
+        { scope, detail }: { scope?: string; detail?: Readonly<Record<string, readonly string[]>> },
+      ) => {
+        const drilled = objectOf(
+          await cli.remote().call({
+            path: `/v1/tools/${piece(tool)}/drill`,
+            body: { ...(scope === undefined ? {} : { scope }), ...(detail === undefined ? {} : { details: detail }) },
+            act: 'tool.drill',
+            waitSeconds: 60,
+          }),
+        )
+        const took = (name: string) => (drilled[name] === null ? '-' : `${show(drilled[name])} ms`)
+        cli.terminal.answer(drilled, () => [
+          `${show(tool)}: ${show(drilled.outcome)}`,
+          ...fields([
+            ['account', drilled.name],
+            ['scope', drilled.scope],
+            ['made', took('provisionMilliseconds')],
+            ['first use', took('firstUseMilliseconds')],
+            ['revoked to dead', took('deadAfterMilliseconds')],
+          ]),
+        ])
+        if (drilled.outcome !== 'dead') cli.exitWith(2)
+      },
+    )
+}
+
+/** What is said of a tool's last drill. */
+export function drillWords(last: Readonly<Record<string, unknown>>): string {
+  if (last.at === undefined) return 'never'
+  const ms = last.deadAfterMilliseconds
+  return `${show(last.status)}${ms === null ? '' : ` after ${show(ms)} ms`}, ${show(last.at)}`
 }

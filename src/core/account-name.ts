@@ -22,3 +22,6 @@ export const accountId = (grant: string, generation: number): string =>
 
 /** What is one after the other for one grant: its accounts, in whatever generation (S16). */
 export const orderOf = ({ grant }: Pick<Account, 'grant'>): string => `accounts of ${grant}`
+
+/** Whose an account is that a drill makes: no agent's, for no agent can be called that. */
+export const CANARY = '#drill'

@@ -13,6 +13,9 @@ import type { HeldAccount } from './target.ts'
 export const DRIFTS = ['ghost', 'unlocked', 'missing', 'over-scoped', 'under-scoped', 'other'] as const
 export type Drift = (typeof DRIFTS)[number]
 
+/** How a drill ended: `not made`; `unusable`: made, and its secret opened nothing; `outstanding`: not confirmed dead in time. */
+export const DRILL_OUTCOMES = ['dead', 'not made', 'unusable', 'outstanding'] as const
+
 /** An account as we know it. `rights` are those that its grant gives under the manifest in force; null: unknown. */
 export type KnownAccount = {
   readonly id: string

@@ -2,7 +2,7 @@
 // To add a kind, add a row. E-mails and free text are always `freeText` or `person`, never a plain string.
 import { z } from 'zod'
 import { CALL_ENDS } from './call-end.ts'
-import { DRIFTS } from './drift.ts'
+import { DRIFTS, DRILL_OUTCOMES } from './drift.ts'
 import { APPROVAL_LEVELS, DELIVERIES, VERIFIED_BY } from './manifest.ts'
 import { Personal } from './personal.ts'
 import { PROBLEM_CODES } from './problem.ts'
@@ -194,6 +194,17 @@ export const RECORD_KINDS = {
       rights: z.array(freeText).max(256).optional(),
       did: z.enum(['reported', 'removed', 'healed', 'failed']),
       detail: freeText.optional(),
+    }),
+  ),
+  'tool.drilled': kind(
+    'A canary account was made in a tool, used, taken away and tried until it was dead. Null: it did not come to that.',
+    z.strictObject({
+      name: word,
+      scope: word,
+      outcome: z.enum(DRILL_OUTCOMES),
+      provisionMilliseconds: count.nullable(),
+      firstUseMilliseconds: count.nullable(),
+      deadAfterMilliseconds: count.nullable(),
     }),
   ),
   refusal: kind(

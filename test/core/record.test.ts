@@ -51,6 +51,14 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
     did: 'healed',
     detail: personal('500'),
   },
+  'tool.drilled': {
+    name: 'hp-0123456789abcdef',
+    scope: 'ticket:read',
+    outcome: 'dead',
+    provisionMilliseconds: 40,
+    firstUseMilliseconds: 5,
+    deadAfterMilliseconds: null,
+  },
   'revision.proposed': { revision: 'rev_1', digest: sha, base: null, source: 'watch', narrowings: 1, widenings: 2 },
   'revision.in_force': {
     revision: 'rev_1',

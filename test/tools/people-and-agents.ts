@@ -51,7 +51,8 @@ export async function callApi(
 ): Promise<Answered> {
   const response = await fetch(`${issuer}/v1${path}`, {
     method,
-    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
+    // A kept connection may be closed by the other side, or by its death, at the moment that it is used.
+    headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', connection: 'close' },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   })
   return { status: response.status, body: (await response.json()) as Json }

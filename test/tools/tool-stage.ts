@@ -193,7 +193,12 @@ export async function openToolStage(particulars: Particulars, agents: Readonly<R
 
   /** The credential as the tool takes it. */
   async function mint(sessionToken: string, grant: string): Promise<Held> {
-    const body = await expectDone(exchange(issuer, sessionToken, grant))
+    // The tool may be left alone for a while after what was done to it.
+    const answered = await vi.waitUntil(async () => {
+      const one = await exchange(issuer, sessionToken, grant)
+      return one.body.retryable === true ? null : one
+    }, SOON)
+    const body = await expectDone(Promise.resolve(answered))
     const session = z.object({ sid: z.string() }).parse(JSON.parse(atob(sessionToken.split('.')[1] ?? ''))).sid
     const name = (await namesOf(grant)).at(-1) ?? ''
     return { secret: new Secret(String(body.access_token)), session, sessionToken, grant, name }

@@ -2,7 +2,7 @@
 // of answers.ts.
 
 import { z } from '@hono/zod-openapi'
-import { DRIFTS } from '../../core/drift.ts'
+import { DRIFTS, DRILL_OUTCOMES } from '../../core/drift.ts'
 import { TARGET_TYPES, VERIFIED_BY } from '../../core/manifest.ts'
 import { count, receipt, strings, time } from './answers.ts'
 
@@ -110,6 +110,23 @@ export const reconciled = z
   })
   .openapi('Reconciled')
 
+const lastDrill = z.strictObject({
+  at: time,
+  status: z.enum(['dead', 'not made', 'outstanding']),
+  deadAfterMilliseconds: count.nullable(),
+})
+export const drilled = z
+  .strictObject({
+    tool: z.string(),
+    name: z.string(),
+    scope: z.string(),
+    outcome: z.enum(DRILL_OUTCOMES),
+    provisionMilliseconds: count.nullable(),
+    firstUseMilliseconds: count.nullable(),
+    deadAfterMilliseconds: count.nullable(),
+  })
+  .openapi('Drilled')
+
 export const tool = z
   .strictObject({
     name: z.string(),
@@ -121,6 +138,7 @@ export const tool = z
     accounts: count.optional(),
     reachable: z.boolean().optional(),
     reconciled: reconciled.optional(),
+    drill: lastDrill.nullable().optional(),
   })
   .openapi('Tool')
 
@@ -152,6 +170,7 @@ export const status = z
     }),
     signingKey: z.strictObject({ kid: z.string(), since: time }).nullable(),
     tools: z.array(z.strictObject({ tool: z.string(), reachable: z.boolean(), ...reconciled.shape })).readonly(),
+    drills: z.array(z.strictObject({ tool: z.string(), last: lastDrill.nullable() })).readonly(),
     verifiersExpiring: z.array(z.strictObject({ id: z.string(), tool: z.string(), expiresAt: time })).readonly(),
   })
   .openapi('Status')

@@ -4,6 +4,7 @@ import { z } from '@hono/zod-openapi'
 import { authorize } from '../../actions/authorize.ts'
 import { decommissionAgent } from '../../actions/decommission-agent.ts'
 import { listRows, ownedBy } from '../../actions/list-rows.ts'
+import { waitFor } from '../../actions/wait-for.ts'
 import { keyOf } from '../../core/model.ts'
 import { problem } from '../../core/problem.ts'
 import { err, ok } from '../../core/result.ts'
@@ -11,7 +12,6 @@ import { agent, agentWithAccess, listOf, receipt } from './answers.ts'
 import { byName, email, page, reason } from './inputs.ts'
 import { presentAgent, presentReceipt } from './present-rows.ts'
 import { type Route, route } from './route.ts'
-import { waitFor } from './wait-for.ts'
 
 /** How long a decommission waits for its confirmations before it answers with what is open (milliseconds). */
 const CONFIRM_MS = 8_000

@@ -4,6 +4,7 @@ import { z } from '@hono/zod-openapi'
 import { authorize } from '../../actions/authorize.ts'
 import { listRows, ownedBy } from '../../actions/list-rows.ts'
 import { type RevokeInput, revoke } from '../../actions/revoke.ts'
+import { waitFor } from '../../actions/wait-for.ts'
 import type { Act } from '../../core/matrix.ts'
 import { keyOf, type Revocation, type Rows } from '../../core/model.ts'
 import { type Problem, problem } from '../../core/problem.ts'
@@ -12,7 +13,6 @@ import { credential, grant, listOf, receipt, session, sessionRevoked } from './a
 import { byId, id, page, waitSeconds, whose, why } from './inputs.ts'
 import { presentCredential, presentFullGrant, presentReceipt, presentSession } from './present-rows.ts'
 import { type Call, type Route, route } from './route.ts'
-import { waitFor } from './wait-for.ts'
 
 type Held = 'session' | 'grant' | 'credential'
 type ListQuery = {

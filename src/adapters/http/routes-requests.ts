@@ -8,6 +8,7 @@ import { statusOf } from '../../actions/present.ts'
 import { withdrawRequest } from '../../actions/release-access.ts'
 import { requestAccess } from '../../actions/request-access.ts'
 import { approveRequest, denyRequest } from '../../actions/settle-request.ts'
+import { waitFor } from '../../actions/wait-for.ts'
 import { keyOf } from '../../core/model.ts'
 import { problem } from '../../core/problem.ts'
 import { err, ok } from '../../core/result.ts'
@@ -15,7 +16,6 @@ import { asked, grant, listOf, request } from './answers.ts'
 import { byId, details, durationSeconds, id, name, page, reason, scopes, waitSeconds, whose, why } from './inputs.ts'
 import { presentFullGrant } from './present-rows.ts'
 import { type Route, route } from './route.ts'
-import { waitFor } from './wait-for.ts'
 
 const STATUSES = ['pending', 'approved', 'denied', 'withdrawn', 'expired'] as const
 

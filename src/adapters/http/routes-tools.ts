@@ -1,11 +1,12 @@
 // Tools: what is held in them, and to look through one now.
 
 import { z } from '@hono/zod-openapi'
+import { drillTool } from '../../actions/drill-tool.ts'
 import { listTools, presentReconciled, reconcileToolNow } from '../../actions/see-tools.ts'
 import { ok } from '../../core/result.ts'
 import { listOf } from './answers.ts'
-import { reconciled, tool } from './answers-house.ts'
-import { byName, page } from './inputs.ts'
+import { drilled, reconciled, tool } from './answers-house.ts'
+import { byName, details, page, scope } from './inputs.ts'
 import { type Route, route } from './route.ts'
 
 export const toolRoutes: readonly Route[] = [
@@ -29,5 +30,16 @@ export const toolRoutes: readonly Route[] = [
       const done = await reconcileToolNow(deps, context, params.name)
       return done.ok ? ok(presentReconciled(done.value)) : done
     },
+  }),
+  route({
+    method: 'post',
+    path: '/tools/{name}/drill',
+    acts: ['tool.drill'],
+    says: 'Makes a canary account in the tool, uses it, takes it away and waits until it is dead: how long each took.',
+    params: byName,
+    body: z.strictObject({ scope: scope.optional(), details: details.default({}) }),
+    answer: drilled,
+    run: ({ deps, context, signal }, { params, body }) =>
+      drillTool(deps, context, { tool: params.name, scope: body.scope ?? null, details: body.details }, signal),
   }),
 ]

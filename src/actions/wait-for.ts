@@ -1,7 +1,7 @@
 // Holds a call open until a row is as wanted, for so long and no longer. It decides nothing.
 
-import type { Deps } from '../../actions/ports.ts'
-import { type Kind, keyOf, type Rows } from '../../core/model.ts'
+import { type Kind, keyOf, type Rows } from '../core/model.ts'
+import type { Deps } from './ports.ts'
 
 /** Resolves when `done` says so of the row, after `waitMs`, or when `signal` aborts: whichever is first. */
 export async function waitFor<K extends Kind>(

@@ -1,0 +1,271 @@
+// A fire drill: makes a canary account in a tool, uses it, takes it away as any other is taken, and says how long each took.
+// The canary is nobody's; its secret reaches nobody, and it has the least right that the tool's manifest can say.
+
+import { accountId, accountName, CANARY, installationTag, orderOf } from '../core/account-name.ts'
+import type { DRILL_OUTCOMES } from '../core/drift.ts'
+import { isLocked, judgeInstallation } from '../core/judge.ts'
+import { move } from '../core/lifecycle.ts'
+import { type Details, RISKS } from '../core/manifest.ts'
+import { type Account, keyOf } from '../core/model.ts'
+import { type Problem, problem } from '../core/problem.ts'
+import { rfc3339 } from '../core/record.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { rightsFor } from '../core/rights.ts'
+import type { Secret } from '../core/secret.ts'
+import type { ToolValue } from '../core/slice.ts'
+import type { Target } from '../core/target.ts'
+import { accountSubject, asFailure, leaving, leavingRecord, toolProblem } from './account-rows.ts'
+import { authorize } from './authorize.ts'
+import { connectionOnly, createFailed, hashOf } from './issue-account.ts'
+import { loadWorld } from './load-world.ts'
+import type { Context, Deps } from './ports.ts'
+import { type Look, recordOf, transact } from './transact.ts'
+import { waitFor } from './wait-for.ts'
+
+export type DrillInput = {
+  readonly tool: string
+  /** Null: the one of the lowest risk. */
+  readonly scope: string | null
+  readonly details: Details
+}
+
+export type Drilled = {
+  readonly tool: string
+  /** The canary's, in the tool. */
+  readonly name: string
+  readonly scope: string
+  readonly outcome: (typeof DRILL_OUTCOMES)[number]
+  readonly provisionMilliseconds: number | null
+  readonly firstUseMilliseconds: number | null
+  /** From taking it away to its secret refused; of a tool that cannot be probed, to its being read back gone. */
+  readonly deadAfterMilliseconds: number | null
+}
+
+type Planned = { readonly account: Account; readonly target: Target; readonly scope: string }
+
+/** How long a canary may live whatever happens to this process: past that the reaper takes it. */
+const CANARY_MS = 60_000
+
+/** One at a time for each tool. A tool that does not make the canary is a refusal; one that is slow to kill it is an outcome. */
+export const drillTool = (
+  deps: Deps,
+  context: Context,
+  input: DrillInput,
+  signal: AbortSignal,
+): Promise<Result<Drilled, Problem>> =>
+  deps.toolCalls.inOrder(`drill ${input.tool}`, async () => {
+    const first = await transact<Planned>(deps, 'normal', (look) => plan(deps, context, look, input))
+    if (!first.ok) return first
+    const planned = first.value.value
+    const made = await deps.toolCalls.inOrder(orderOf(planned.account), () => make(deps, context, planned))
+    if (!made.ok) {
+      await tell(deps, context, ended(planned, 'not made', {}))
+      return made
+    }
+    const { secret, provisionMilliseconds } = made.value
+    const used = await use(deps, planned, secret)
+    const gone = await takeAway(deps, context, planned, signal)
+    const deadAt = gone?.probedAt ?? gone?.readBackAt ?? null
+    const outcome = deadAt === null ? 'outstanding' : used === 'unusable' ? 'unusable' : 'dead'
+    const drilled = ended(planned, outcome, {
+      provisionMilliseconds,
+      firstUseMilliseconds: used === 'unusable' ? null : used,
+      deadAfterMilliseconds: deadAt === null ? null : Math.max(0, deadAt - (gone?.leavingSince ?? deadAt)),
+    })
+    await tell(deps, context, drilled)
+    return ok(drilled)
+  })
+
+const ended = (
+  { account, scope }: Planned,
+  outcome: Drilled['outcome'],
+  took: Partial<Pick<Drilled, 'provisionMilliseconds' | 'firstUseMilliseconds' | 'deadAfterMilliseconds'>>,
+): Drilled => ({
+  tool: account.tool,
+  name: account.name,
+  scope,
+  outcome,
+  provisionMilliseconds: null,
+  firstUseMilliseconds: null,
+  deadAfterMilliseconds: null,
+  ...took,
+})
+
+const lowestRisk = ({ scopes }: ToolValue): string =>
+  Object.keys(scopes).sort((a, b) => riskOf(scopes, a) - riskOf(scopes, b) || (a < b ? -1 : 1))[0] ?? ''
+const riskOf = (scopes: ToolValue['scopes'], name: string) => RISKS.indexOf(scopes[name]?.risk ?? 'high')
+
+async function plan(deps: Deps, context: Context, look: Look, input: DrillInput) {
+  const refused = await authorize(look, context.caller, 'tool.drill', { tool: input.tool })
+  if (refused !== null) return err(refused)
+  const world = await loadWorld(look, CANARY, input.tool)
+  const value = world.toolValue
+  if (value === null)
+    return err(
+      problem('unknown_tool', `There is no tool "${input.tool}".`, {
+        missing: true,
+        hint: 'See `hallpass tool list`.',
+      }),
+    )
+  const barred = judgeInstallation(world)
+  if (barred !== null) return err(barred)
+  if (isLocked(world.tool, look.now))
+    return err(
+      problem('tool_locked', `${input.tool} is locked: nothing is made in it.`, { hint: 'Lift the lock first.' }),
+    )
+  if (value.target.type === 'none')
+    return err(
+      problem('invalid_request', `${input.tool} verifies our tokens itself: there is no account to drill with.`, {
+        hint: `Try it with \`hallpass tool check ${input.tool}\`: what is revoked is among what it sends.`,
+      }),
+    )
+  const scope = input.scope ?? lowestRisk(value)
+  const rights = rightsFor(value.target, [scope], input.details)
+  if (!rights.ok)
+    return err({ ...rights.error, hint: 'Name it with --scope, and its details with --detail KEY=VALUE.' })
+  let target: Target
+  let words: readonly string[]
+  try {
+    target = deps.targets.of(value.target)
+    words = target.canonical(rights.value)
+  } catch (thrown) {
+    return err(toolProblem(asFailure(thrown), input.tool))
+  }
+  const grant = deps.ids.next('drl')
+  const initializedAt = world.installation?.initializedAt ?? null
+  const account: Account = {
+    id: accountId(grant, 1),
+    agent: CANARY,
+    tool: input.tool,
+    grant,
+    generation: 1,
+    name: accountName(installationTag(deps.settings.issuer, initializedAt), grant, 1),
+    target: connectionOnly(value.target),
+    rights: words,
+    until: look.now + CANARY_MS,
+    state: 'planned',
+    sealed: null,
+    external: null,
+    unsettledUntil: null,
+    createdAt: look.now,
+    leavingSince: null,
+    because: null,
+    revocation: null,
+    attempts: 0,
+    lastFailure: null,
+    removedAt: null,
+    readBackAt: null,
+    probedAt: null,
+  }
+  const body = { name: account.name, rights: [...words], url: value.target.url, until: rfc3339(account.until) }
+  return ok({
+    value: { account, target, scope },
+    put: [{ kind: 'account' as const, row: account }],
+    records: [recordOf(context, look.now, 'account.planned', accountSubject(account), body)],
+  })
+}
+
+type Made = { readonly secret: Secret; readonly provisionMilliseconds: number }
+
+async function make(deps: Deps, context: Context, { account, target }: Planned): Promise<Result<Made, Problem>> {
+  const { name, rights, until, tool } = account
+  const startedAt = deps.clock.monotonic()
+  try {
+    const label = `Hallpass: fire drill, gone by ${rfc3339(until)}`
+    const made = await deps.toolCalls.call(tool, 'createMs', (signal) =>
+      target.create({ name, rights, label, until }, signal),
+    )
+    const provisionMilliseconds = Math.max(0, Math.round(deps.clock.monotonic() - startedAt))
+    const done = await transact<null>(deps, 'normal', async (look) => {
+      const row = await look.row('account', account.id)
+      if (row?.state !== 'planned' && row?.state !== 'leaving') return ok({ value: null, records: [] })
+      const known: Account = {
+        ...row,
+        external: made.external,
+        sealed: deps.vault.seal(made.secret, { id: row.id, purpose: 'account' }),
+        unsettledUntil: null,
+      }
+      return ok({
+        value: null,
+        put: [{ kind: 'account' as const, row: row.state === 'planned' ? move('account', known, 'present') : known }],
+        records: [
+          recordOf(context, look.now, 'account.created', accountSubject(row), {
+            name,
+            secretHash: hashOf(made.secret),
+            afterMilliseconds: provisionMilliseconds,
+          }),
+        ],
+      })
+    })
+    return done.ok ? ok({ secret: made.secret, provisionMilliseconds }) : done
+  } catch (thrown) {
+    return createFailed(deps, context, account, thrown)
+  }
+}
+
+/** Milliseconds of its first use, as an agent would; null where the tool cannot be probed. */
+async function use(deps: Deps, { account, target }: Planned, secret: Secret): Promise<number | null | 'unusable'> {
+  if (!target.capabilities.probes) return null
+  const startedAt = deps.clock.monotonic()
+  try {
+    const verdict = await deps.toolCalls.call(account.tool, 'lookMs', (signal) => target.probe(secret, signal))
+    return verdict === 'dead' ? 'unusable' : Math.max(0, Math.round(deps.clock.monotonic() - startedAt))
+  } catch (thrown) {
+    deps.log.warn({ tool: account.tool, why: asFailure(thrown).why }, 'a canary could not be used')
+    return 'unusable'
+  }
+}
+
+/** By the way that every account goes. Null: not confirmed within the time that one may take. */
+async function takeAway(
+  deps: Deps,
+  context: Context,
+  { account }: Planned,
+  signal: AbortSignal,
+): Promise<Account | null> {
+  const { id } = account
+  await transact<null>(deps, 'narrowing', async (look) => {
+    const row = await look.row('account', id)
+    if (row?.state !== 'present') return ok({ value: null, records: [] })
+    const next = leaving(row, look.now, { because: 'drill over', revocation: null, unsettledMs: null })
+    return ok({
+      value: null,
+      put: [{ kind: 'account' as const, row: next }],
+      records: [leavingRecord(context, look.now, next, 'drill over')],
+    })
+  })
+  deps.targets.wake()
+  const { goneMs } = deps.toolCalls.limits
+  await waitFor(deps, { kind: 'account', id, done: ({ state }) => state === 'gone' }, goneMs, signal)
+  const row = (await deps.store.read([keyOf('account', id)])).get('account', id)
+  return row?.state === 'gone' ? row : null
+}
+
+async function tell(deps: Deps, context: Context, { tool, ...body }: Drilled): Promise<void> {
+  if (body.outcome !== 'dead') deps.log.error({ tool, outcome: body.outcome }, 'a drill did not end as it should')
+  await transact(deps, 'normal', async (look) =>
+    ok({ value: null, records: [recordOf(context, look.now, 'tool.drilled', { tool }, body)] }),
+  )
+}
+
+export type LastDrill = {
+  readonly at: string
+  readonly status: 'dead' | 'not made' | 'outstanding'
+  readonly deadAfterMilliseconds: number | null
+}
+
+/** Of one tool, from its latest canary; null: there was none. */
+export async function lastDrill(deps: Pick<Deps, 'store'>, tool: string): Promise<LastDrill | null> {
+  const where = { agent: CANARY, tool }
+  const [row] = (await deps.store.list({ kind: 'account', where, limit: 1, newestFirst: true })).rows
+  if (row === undefined) return null
+  const deadAt = row.probedAt ?? row.readBackAt
+  return {
+    at: rfc3339(row.createdAt),
+    status: row.state !== 'gone' ? 'outstanding' : row.because === 'drill over' ? 'dead' : 'not made',
+    deadAfterMilliseconds:
+      row.state !== 'gone' || deadAt === null || row.leavingSince === null
+        ? null
+        : Math.max(0, deadAt - row.leavingSince),
+  }
+}
