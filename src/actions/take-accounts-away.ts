@@ -117,11 +117,22 @@ async function takeAway(deps: Deps, account: Account): Promise<Outcome> {
       }
     }
     // A create that nobody knows the end of may still arrive: removed again until it cannot (S16).
-    if (!isSettled(deps, account)) return { retryInMs: deps.toolCalls.limits.retryMs * 4 }
+    if (!isSettled(deps, account)) return { retryInMs: untilNextRemovalMs(deps, account) }
     return await gone(deps, account, { removedAt, readBackAt, probedAt })
   } catch (thrown) {
     return { doing, failed: asFailure(thrown) }
   }
+}
+
+/**
+ * As long as it has been going on for, so that many creates which a slow tool did not answer do not become a storm of
+ * removals that slows it further; the last one when it is settled.
+ */
+function untilNextRemovalMs({ clock, toolCalls: { limits } }: Deps, { leavingSince, unsettledUntil }: Account): number {
+  const now = clock.now()
+  const wantedMs = Math.max(limits.retryMs * 4, now - (leavingSince ?? now))
+  const leftMs = (unsettledUntil ?? now) - now
+  return leftMs > 0 ? Math.min(wantedMs, leftMs) : limits.retryMs * 4
 }
 
 /** By a clock that does not step, counted from when this process first tried. */

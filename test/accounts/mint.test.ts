@@ -140,6 +140,21 @@ describe('where the tool fails a mint', () => {
   )
 })
 
+test('a create that was never answered is removed ever more rarely, and last when it is settled (S16)', async () => {
+  Object.assign(s.h.deps.toolCalls.limits, { settleMs: 60_000 })
+  firstly('create', 'hang')
+  expect((await s.mint()).ok).toBe(false)
+  s.tool.calls.length = 0
+  await s.rounds(59)
+  s.tool.fault = () => null
+  const removals = () => s.tool.calls.filter((call) => call.startsWith('remove')).length
+  expect(removals()).toBeGreaterThan(3)
+  expect(removals()).toBeLessThan(10)
+  expect((await accounts())[0]?.state).toBe('leaving')
+  await s.rounds(3)
+  expect((await accounts())[0]?.state).toBe('gone')
+})
+
 describe('what dies while the account is made', () => {
   test.each(['session', 'grant'] as const)(
     'its %s revoked: no secret leaves, and it is gone (P2, S16)',
