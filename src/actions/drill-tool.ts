@@ -182,6 +182,7 @@ async function make(deps: Deps, context: Context, { account, target }: Planned):
       const known: Account = {
         ...row,
         external: made.external,
+        secretHash: hashOf(made.secret),
         sealed: deps.vault.seal(made.secret, { id: row.id, purpose: 'account' }),
         unsettledUntil: null,
       }

@@ -237,6 +237,7 @@ async function create(deps: Deps, mint: Mint, planned: Account, target: Target):
       const known: Account = {
         ...account,
         external: made.external,
+        secretHash: hashOf(made.secret),
         sealed: deps.vault.seal(made.secret, { id: account.id, purpose: 'account' }),
         unsettledUntil: null,
       }

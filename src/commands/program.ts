@@ -11,6 +11,7 @@ import { addDev } from './dev.ts'
 import { addCredentialShow, addHolding, addReceipt, addSessionToken } from './holdings.ts'
 import { addCan, addKey, addStatus } from './house.ts'
 import { addInit } from './init.ts'
+import { addInspect } from './inspect.ts'
 import { addLater } from './later.ts'
 import { addLock } from './lock.ts'
 import { addLogin } from './login.ts'
@@ -70,6 +71,7 @@ export function createProgram(cli: Cli): Command {
   addToolCheck(tool, cli)
   addToolSnippet(tool, cli)
   addDrill(program, cli)
+  addInspect(program, cli)
 
   addStatus(program, cli)
   addCan(program, cli)

@@ -136,6 +136,8 @@ export const TARGET = {
   retryMsMax: 60_000,
   /** An account that is not confirmed gone by then is outstanding (P5). */
   goneMs: 15_000,
+  /** Accounts, newest first, among which a found secret is looked for. */
+  inspected: 10_000,
   /** Accounts that one reconciliation reads of a tool. */
   listed: 10_000,
   reconcileMs: 60_000,

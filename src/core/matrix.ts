@@ -63,6 +63,7 @@ const CELLS = {
   'bearer.make': { operator: 'any' },
   'bearer.list': { operator: 'any' },
   'bearer.revoke': { operator: 'any' },
+  'token.inspect': readers,
   'key.list': readers,
   'key.rotate': admins,
   'clock.reset': { operator: 'any' },

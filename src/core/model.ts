@@ -255,6 +255,8 @@ export type Account = {
   /** The latest end of its credentials; past it the account goes. */
   readonly until: Instant
   readonly state: AccountState
+  /** SHA-256 of its secret, hex, kept when it is gone: whose a secret is that is found somewhere. Absent: never known. */
+  readonly secretHash?: string
   /** Its secret under the KEK, bound to this row (S19); null before it is known and once it is gone. */
   readonly sealed: string | null
   readonly external: string | null

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { CALL_ENDS } from './call-end.ts'
 import { DRIFTS, DRILL_OUTCOMES } from './drift.ts'
+import { INSPECTED } from './inspected.ts'
 import { APPROVAL_LEVELS, DELIVERIES, VERIFIED_BY } from './manifest.ts'
 import { Personal } from './personal.ts'
 import { PROBLEM_CODES } from './problem.ts'
@@ -264,6 +265,10 @@ export const RECORD_KINDS = {
     z.strictObject({ bearer: word, kind: bearerKind, holder: z.union([person, id]), expiresAt: time }),
   ),
   'bearer.revoked': kind('A bearer token was taken away.', z.strictObject({ bearer: word, ...ended })),
+  'token.inspected': kind(
+    'Somebody asked what a found token is; never the token. `nothing`: it is none that is known here.',
+    z.strictObject({ found: z.enum(INSPECTED), bearer: word.optional() }),
+  ),
   'key.created': kind(
     'A key exists and is published; it does not sign yet.',
     z.strictObject({ kid: word, alg: word, use: keyUse }),

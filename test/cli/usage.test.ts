@@ -46,14 +46,12 @@ const THERE = [
   ...['session list', 'session revoke', 'session token', 'grant list', 'grant revoke'],
   ...['credential list', 'credential show', 'credential revoke', 'receipt show', 'lock list'],
   ...['owner token', 'admin token', 'verifier token', 'key list', 'key rotate', 'clock reset'],
-  ...['tool list', 'tool reconcile', 'drill'],
+  ...['tool list', 'tool reconcile', 'drill', 'inspect'],
   ...['audit list', 'audit tail', 'audit key', 'audit export', 'audit verify'],
   ...['tool check', 'tool snippet'],
 ]
 
-const LATER = [
-  ...['inspect - --revoke', 'mcp', 'connect claude', 'backup', 'restore', 'db', 'incident', 'report'],
-]
+const LATER = ['mcp', 'connect claude', 'backup', 'restore', 'db', 'incident', 'report']
 
 describe('every command', () => {
   const all = paths(program())

@@ -51,6 +51,7 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
     did: 'healed',
     detail: personal('500'),
   },
+  'token.inspected': { found: 'bearer', bearer: 'brr_1' },
   'tool.drilled': {
     name: 'hp-0123456789abcdef',
     scope: 'ticket:read',

@@ -78,6 +78,7 @@ const CASES: Readonly<Record<string, Case>> = {
   'post /revisions/{id}/accept': fixed(null, '/v1/revisions/rev_none/accept'),
   'post /revisions/{id}/decline': fixed(null, '/v1/revisions/rev_none/decline'),
   'get /tools': fixed(null, '/v1/tools'),
+  'post /inspect': fixed({}, '/v1/inspect', { token: 'found-somewhere' }),
   'post /tools/{name}/drill': fixed({ tool: 'tickets' }, '/v1/tools/tickets/drill', {}),
   'post /tools/{name}/reconcile': fixed({ tool: 'tickets' }, '/v1/tools/tickets/reconcile', {}),
   'get /locks': fixed(null, '/v1/locks'),

@@ -11,6 +11,8 @@ type BrokerProcess = {
   readonly issuer: string
   /** Runs a command of the command line in the broker's folder, as its operator; its standard output. */
   hallpass(...args: string[]): Promise<string>
+  /** As `hallpass`, with this on its standard input, and whatever it exits with. */
+  hallpassReading(input: string, ...args: string[]): Promise<string>
   start(launch?: Launch): Promise<Background>
   stop(): Promise<void>
   /** `kill -9`. */
@@ -53,11 +55,19 @@ export async function initialiseBroker(
     const { stdout } = await run(process.execPath, [CLI, ...args], { cwd: folder, env, timeout: 60_000 })
     return stdout
   }
+  const hallpassReading = (input: string, ...args: string[]) =>
+    new Promise<string>((resolve) => {
+      const child = execFile(process.execPath, [CLI, ...args], { cwd: folder, env, timeout: 60_000 }, (_, stdout) =>
+        resolve(stdout),
+      )
+      child.stdin?.end(input)
+    })
   const printed = await hallpass('init', '--owner', owner, '--yes')
   let broker: Background | null = null
   return {
     issuer,
     hallpass,
+    hallpassReading,
     ownerToken: bearerIn(printed, 'owner'),
     adminToken: bearerIn(printed, 'admin'),
     async start({ preload = [], env: more = {}, within = [] } = {}) {

@@ -8,6 +8,7 @@ import { callApi, expectDone, idOf, type Json } from './people-and-agents.ts'
 import {
   accessTo,
   type Held,
+  OWNER,
   openToolStage,
   type Particulars,
   type Receipt,
@@ -265,6 +266,36 @@ export function wholeBroker(particulars: Particulars): void {
         expect(await stage.subject.second(held.secret)).toBe(false)
         await vi.waitUntil(() => onTrail(held.name), SOON)
       })
+    })
+
+    test('a drill makes a canary in the tool, uses it, and sees it dead; status shows the last one (P5)', async () => {
+      expect(await stage.broker.hallpass('status')).toContain('desk: never')
+      const before = await stage.subject.active()
+      const printed = await stage.broker.hallpass('drill', 'desk', '--detail', 'place=ops', '--json')
+      const drilled = z
+        .object({ name: z.string(), outcome: z.string(), scope: z.string(), deadAfterMilliseconds: z.number() })
+        .parse(JSON.parse(printed))
+      expect(drilled).toMatchObject({ outcome: 'dead', scope: 'desk:first' })
+      expect(await stage.subject.inDatabase(drilled.name)).toBeNull()
+      expect((await stage.subject.active()).filter((name) => !before.includes(name))).toEqual([])
+      expect(await stage.records('tool.drilled')).toHaveLength(1)
+      expect(await stage.broker.hallpass('status')).toMatch(/desk: dead after \d+ ms/)
+      process.stdout.write(`${particulars.called}: ${printed}\n`)
+    })
+
+    test('a secret found somewhere is told whose it is, and taken away in the tool (P1, P5)', async () => {
+      const held = await stage.hold('drift-bot')
+      const secret = held.secret.reveal()
+      const said = await stage.broker.hallpassReading(secret, 'inspect', '-')
+      for (const told of ['drift-bot', OWNER, held.grant, 'agents/drift-bot.yaml:', 'ALIVE', held.name])
+        expect(said).toContain(told)
+      expect(said).not.toContain(secret)
+      expect(await works(held)).toBe(true)
+      expect(await stage.broker.hallpassReading(secret, 'inspect', '-', '--revoke')).toContain('revoked')
+      expect(await works(held)).toBe(false)
+      expect(await stage.subject.inDatabase(held.name)).toBeNull()
+      expect(await stage.broker.hallpassReading(secret, 'inspect', '-')).toContain('dead')
+      expect(await stage.broker.hallpassReading('hunter2', 'inspect', '-')).toContain('Nothing')
     })
 
     test(

@@ -3,6 +3,7 @@
 
 import { z } from '@hono/zod-openapi'
 import { DRIFTS, DRILL_OUTCOMES } from '../../core/drift.ts'
+import { INSPECTED } from '../../core/inspected.ts'
 import { TARGET_TYPES, VERIFIED_BY } from '../../core/manifest.ts'
 import { count, receipt, strings, time } from './answers.ts'
 
@@ -126,6 +127,27 @@ export const drilled = z
     deadAfterMilliseconds: count.nullable(),
   })
   .openapi('Drilled')
+
+export const inspected = z
+  .strictObject({
+    found: z.enum(INSPECTED),
+    id: z.string().nullable(),
+    agent: z.string().nullable(),
+    owners: strings,
+    tool: z.string().nullable(),
+    session: z.string().nullable(),
+    grant: z.string().nullable(),
+    scopes: strings,
+    issuedAt: time.nullable(),
+    expiresAt: time.nullable(),
+    approval: z.string().nullable(),
+    approvedBy: strings,
+    manifest: z.strictObject({ file: z.string(), line: z.int(), role: z.string().nullable() }).nullable(),
+    alive: z.boolean(),
+    places: z.array(z.strictObject({ where: z.string(), alive: z.boolean().nullable(), how: z.string() })).readonly(),
+    receipt: receipt.optional(),
+  })
+  .openapi('Inspected')
 
 export const tool = z
   .strictObject({

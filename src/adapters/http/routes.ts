@@ -5,6 +5,7 @@ import { agentRoutes } from './routes-agents.ts'
 import { auditRoutes } from './routes-audit.ts'
 import { holdingRoutes } from './routes-holdings.ts'
 import { houseRoutes } from './routes-house.ts'
+import { inspectRoutes } from './routes-inspect.ts'
 import { lockRoutes } from './routes-locks.ts'
 import { requestRoutes } from './routes-requests.ts'
 import { revisionRoutes } from './routes-revisions.ts'
@@ -17,6 +18,7 @@ export const ROUTES: readonly Route[] = [
   ...revisionRoutes,
   ...lockRoutes,
   ...toolRoutes,
+  ...inspectRoutes,
   ...auditRoutes,
   ...houseRoutes,
 ]
