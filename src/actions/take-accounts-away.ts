@@ -42,29 +42,46 @@ export function createTakingAway(deps: Deps): TakingAway {
       const pause = pauses.get(account.id)
       if (running.has(account.id) || busy >= limits.atOnce) continue
       if (pause !== undefined && deps.clock.monotonic() < pause.at) continue
+      const attempts = pause?.attempts ?? account.attempts
       const done = deps.toolCalls
-        .inOrder(orderOf(account), () => attempt(account.id, pause?.attempts ?? account.attempts))
-        .catch((thrown: unknown) => deps.log.error({ account: account.name, error: String(thrown) }, 'not taken away'))
-        .finally(() => {
+        .inOrder(orderOf(account), () => attempt(account.id, attempts))
+        .catch((thrown: unknown) => {
+          pauses.set(account.id, { attempts, at: deps.clock.monotonic() + limits.retryMs })
+          deps.log.error({ account: account.name, error: String(thrown) }, 'not taken away')
+          return true
+        })
+        .then((isTried) => {
           running.delete(account.id)
-          // What waited for a place has it now.
-          if (!stopped) deps.targets.wake()
+          // What waited for a place has it now. Where nothing was tried nothing has changed: to go on at once would leave this
+          // process no turn to hear of what has.
+          if (isTried && !stopped) deps.targets.wake()
         })
       running.set(account.id, { tool: account.tool, done })
     }
   }
 
-  async function attempt(id: string, attempts: number): Promise<void> {
+  /** False: not to be tried, or not yet, for what is read by id can be behind what is listed. */
+  async function attempt(id: string, attempts: number): Promise<boolean> {
     const account = (await deps.store.read([keyOf('account', id)])).get('account', id)
-    if (account?.state !== 'leaving') return void pauses.delete(id)
+    if (account?.state !== 'leaving') {
+      pauses.delete(id)
+      return false
+    }
     const outcome = await takeAway(deps, account)
-    if (outcome === 'gone') return void pauses.delete(id)
-    if ('retryInMs' in outcome) return void pauses.set(id, { attempts, at: deps.clock.monotonic() + outcome.retryInMs })
+    if (outcome === 'gone') {
+      pauses.delete(id)
+      return true
+    }
+    if ('retryInMs' in outcome) {
+      pauses.set(id, { attempts, at: deps.clock.monotonic() + outcome.retryInMs })
+      return true
+    }
     const { failed, doing } = outcome
     // It is the breaker's pause, not a failure of this account's; a tool's own "too many" is one.
     const counted = failed instanceof NotAsked ? attempts : attempts + 1
     pauses.set(id, { attempts: counted, at: deps.clock.monotonic() + pauseMs(deps, counted, failed) })
     if (counted > attempts && Number.isInteger(Math.log2(counted))) await note(deps, account, counted, doing, failed)
+    return true
   }
 
   return {

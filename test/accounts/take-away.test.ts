@@ -6,6 +6,7 @@ import { decommissionAgent } from '../../src/actions/decommission-agent.ts'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
 import { presentRevocation, revoke } from '../../src/actions/revoke.ts'
 import { settleRevision } from '../../src/actions/settle-revision.ts'
+import { createTakingAway } from '../../src/actions/take-accounts-away.ts'
 import type { Fault } from '../support/fake-tool.ts'
 import { as } from '../support/harness.ts'
 import { accountTool, agent, entry, setOf } from '../support/manifest-set.ts'
@@ -191,6 +192,33 @@ describe('where the tool fails a removal', () => {
     const failures = (await s.h.trail()).filter(({ kind }) => kind === 'account.failed')
     expect(failures[0]?.body).toMatchObject({ doing: 'probe', attempts: 1 })
     expect(failures.length).toBeLessThan(6)
+  })
+
+  test('what is listed as leaving before this process has heard of it stops nothing else (P10)', async () => {
+    unwrap(await s.mint())
+    const { id } = await take('grant', s.grant.id)
+    const { store, targets } = s.h.deps
+    const read = store.read.bind(store)
+    let behind = 0
+    let heard = false
+    // As a commit is, that the writer has made durable and whose message waits for its turn.
+    setImmediate(() => {
+      heard = true
+    })
+    const late: typeof read = async (keys) => {
+      const snapshot = await read(keys)
+      if (heard || !keys.some((key) => key.startsWith('account/'))) return snapshot
+      if (++behind > 1000) throw new Error('it went on and on')
+      return { ...snapshot, get: () => undefined }
+    }
+    const takingAway = createTakingAway({ ...s.h.deps, store: { ...store, read: late, list: store.list.bind(store) } })
+    targets.wake = () => void takingAway.start()
+    await takingAway.start()
+    await expect.poll(() => heard).toBe(true)
+    expect(behind).toBe(1)
+    await s.rounds(3)
+    expect((await receipt(id)).status).toBe('revoked')
+    await takingAway.stop()
   })
 
   test('a tool that asks for a pause is given it (Retry-After)', async () => {
