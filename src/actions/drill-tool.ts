@@ -54,10 +54,14 @@ export const drillTool = (
   signal: AbortSignal,
 ): Promise<Result<Drilled, Problem>> =>
   deps.toolCalls.inOrder(`drill ${input.tool}`, async () => {
-    const first = await transact<Planned>(deps, 'normal', (look) => plan(deps, context, look, input))
+    const grant = deps.ids.next('drl')
+    // From the intent on it is this drill's turn at the account: the reaper takes what is planned and nobody's turn.
+    const first = await deps.toolCalls.inOrder(orderOf({ grant }), async () => {
+      const done = await transact<Planned>(deps, 'normal', (look) => plan(deps, context, look, input, grant))
+      return done.ok ? ok({ planned: done.value.value, made: await make(deps, context, done.value.value) }) : done
+    })
     if (!first.ok) return first
-    const planned = first.value.value
-    const made = await deps.toolCalls.inOrder(orderOf(planned.account), () => make(deps, context, planned))
+    const { planned, made } = first.value
     if (!made.ok) {
       await tell(deps, context, ended(planned, 'not made', {}))
       return made
@@ -95,7 +99,7 @@ const lowestRisk = ({ scopes }: ToolValue): string =>
   Object.keys(scopes).sort((a, b) => riskOf(scopes, a) - riskOf(scopes, b) || (a < b ? -1 : 1))[0] ?? ''
 const riskOf = (scopes: ToolValue['scopes'], name: string) => RISKS.indexOf(scopes[name]?.risk ?? 'high')
 
-async function plan(deps: Deps, context: Context, look: Look, input: DrillInput) {
+async function plan(deps: Deps, context: Context, look: Look, input: DrillInput, grant: string) {
   const refused = await authorize(look, context.caller, 'tool.drill', { tool: input.tool })
   if (refused !== null) return err(refused)
   const world = await loadWorld(look, CANARY, input.tool)
@@ -131,7 +135,6 @@ async function plan(deps: Deps, context: Context, look: Look, input: DrillInput)
   } catch (thrown) {
     return err(toolProblem(asFailure(thrown), input.tool))
   }
-  const grant = deps.ids.next('drl')
   const initializedAt = world.installation?.initializedAt ?? null
   const account: Account = {
     id: accountId(grant, 1),

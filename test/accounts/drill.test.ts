@@ -16,17 +16,18 @@ beforeEach(async () => {
 afterEach(() => s.close())
 
 /** While everything that comes round does. */
-async function drill(of: { tool?: string; scope?: string | null; by?: typeof as.operator } = {}) {
-  const { tool = 'desk', scope = null, by = as.operator } = of
+async function drill(of: { tool?: string; scope?: string | null; by?: typeof as.operator; patience?: number } = {}) {
+  const { tool = 'desk', scope = null, by = as.operator, patience = Number.POSITIVE_INFINITY } = of
   const stop = new AbortController()
   let over = false
   const drilling = drillTool(s.h.deps, by, { tool, scope, details: {} }, stop.signal).finally(() => {
     over = true
   })
-  // Whoever waits for a tool that does not do it goes away in the end.
-  for (let round = 0; !over; round++) {
-    if (round === 40) stop.abort()
-    await s.rounds(1, 1)
+  // Whoever waits for a tool that does not do it goes away in the end. Time passes only once it is asked to take away.
+  for (let asked = 0; !over; ) {
+    if (s.tool.calls.some((call) => call.startsWith('remove'))) asked++
+    if (asked === patience) stop.abort()
+    await s.rounds(1, asked > 0 && patience < Number.POSITIVE_INFINITY ? 1 : 0)
     await turn()
   }
   return drilling
@@ -68,14 +69,16 @@ describe('a drill', () => {
 
   test('of a tool that keeps the secret alive is outstanding, loud, and goes on trying (S15)', async () => {
     s.tool.fault = (op) => (op === 'remove' ? 'error' : null)
-    const drilled = unwrap(await drill())
+    const drilled = unwrap(await drill({ patience: 40 }))
     expect(drilled).toMatchObject({ outcome: 'outstanding', deadAfterMilliseconds: null })
     expect((await records('tool.drilled'))[0]?.body).toMatchObject({ outcome: 'outstanding' })
     expect(await lastDrill(s.h.deps, 'desk')).toMatchObject({ status: 'outstanding' })
     s.tool.fault = () => null
-    await s.rounds(6, 20)
-    expect(s.tool.active()).toEqual([])
-    expect(await lastDrill(s.h.deps, 'desk')).toMatchObject({ status: 'dead' })
+    const after = async () => {
+      await s.rounds(1, 20)
+      return { active: s.tool.active(), last: await lastDrill(s.h.deps, 'desk') }
+    }
+    await expect.poll(after).toMatchObject({ active: [], last: { status: 'dead' } })
   })
 
   test('of a tool that makes no account is refused, and says so on the trail; nothing is left (P9)', async () => {
@@ -95,7 +98,7 @@ describe('a drill', () => {
 
   test('is taken away by the reaper where the broker died in the middle (P9)', async () => {
     s.tool.fault = (op) => (op === 'remove' || op === 'probe' ? 'down' : null)
-    unwrap(await drill())
+    unwrap(await drill({ patience: 40 }))
     await s.crash()
     s.tool.fault = () => null
     await s.rounds(6, 20)
