@@ -11,7 +11,17 @@ import { z } from 'zod'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 /** What the attacks need beside `src`. */
-const COPIED = ['src', 'scopes', 'hallpass', 'package.json', 'test/attacks', 'test/support', 'test/oauth', 'test/cli']
+const COPIED = [
+  'src',
+  'scopes',
+  'recipes',
+  'hallpass',
+  'package.json',
+  'test/attacks',
+  'test/support',
+  'test/oauth',
+  'test/cli',
+]
 const CONFIG = `export default { test: { testTimeout: 60_000, hookTimeout: 60_000, include: ['test/attacks/*.test.ts'] } }\n`
 
 export type Weakness = {
