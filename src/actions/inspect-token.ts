@@ -133,12 +133,22 @@ async function asToken(deps: Deps, text: string): Promise<Found | null> {
   const id = typeof jti === 'string' ? jti : ''
   const credential = (await deps.store.read([keyOf('credential', id)])).get('credential', id)
   if (credential !== undefined) {
-    const isOurs = verified !== null || sameHash(digest(claims as Json), credential.claimsHash)
+    const isOurs = verified !== null || areClaims(claims, credential)
     return isOurs ? ofCredential(deps, credential) : null
   }
   if (verified === null || typeof sid !== 'string') return null
   const session = (await deps.store.read([keyOf('session', sid)])).get('session', sid)
   return session === undefined ? null : ofSession(deps, session)
+}
+
+/** Hostile claims may have no canonical form: then they are none that were minted. */
+function areClaims(claims: Readonly<Record<string, unknown>>, { claimsHash }: Credential): boolean {
+  try {
+    return sameHash(digest(claims as Json), claimsHash)
+  } catch (thrown) {
+    if (thrown instanceof TypeError) return false
+    throw thrown
+  }
 }
 
 function unverified(text: string): Readonly<Record<string, unknown>> | null {

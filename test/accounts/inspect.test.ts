@@ -83,6 +83,8 @@ describe('a found token', () => {
     const claims = JSON.parse(Buffer.from(body, 'base64url').toString())
     const altered = Buffer.from(JSON.stringify({ ...claims, sub: 'other' })).toString('base64url')
     expect((await inspect(`${head}.${altered}.${signature}`)).json).toMatchObject({ found: 'nothing' })
+    const broken = Buffer.from(`{"jti":"${credential.id}","x":"\\ud800","y":${'['.repeat(99)}${']'.repeat(99)}}`)
+    expect((await inspect(`${head}.${broken.toString('base64url')}.${signature}`)).json.found).toBe('nothing')
     expect((await inspect(token, { revoke: true })).json).toMatchObject({
       receipt: { target: `credential/${credential.id}` },
     })
