@@ -18,5 +18,7 @@ export default defineConfig({
     expect: { poll: { timeout: 10_000 } },
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // Most tests wait (for a disk, a child, a second to pass): more of them than cores keep two cores busy.
+    maxWorkers: 3,
   },
 })
