@@ -249,7 +249,7 @@ export function presentRevocation(revocation: Revocation, now: number) {
       status: c.confirmedAt !== null ? 'revoked' : now > c.deadline ? 'outstanding' : 'revoking',
       ...(c.accounts === undefined ? {} : { accounts: c.accounts.map((proof) => presentProof(proof, revocation.at)) }),
       ...(c.confirmedAt === null
-        ? { deadBy: rfc3339(c.deadAt) }
+        ? { deadBy: rfc3339(c.deadAt), dueBy: rfc3339(c.deadline) }
         : { confirmedAt: rfc3339(c.confirmedAt), how: c.how, afterMilliseconds: c.confirmedAt - revocation.at }),
     })),
     ...(revocation.completedAt === null

@@ -45,7 +45,10 @@ const waitingTools = (receipt: unknown): string[] => {
   return (Array.isArray(confirmations) ? confirmations : [])
     .map(objectOf)
     .filter(({ status }) => status !== 'revoked')
-    .map(({ tool, deadBy }) => `${show(tool)} (dead by ${show(deadBy)} at the latest)`)
+    .map(({ tool, deadBy, accounts }) =>
+      // Nothing about an account is dead by itself.
+      accounts === undefined ? `${show(tool)} (dead by ${show(deadBy)} at the latest)` : `${show(tool)} (its accounts)`,
+    )
 }
 
 /** Prints it, with what else there is to say; exit 2 unless it is revoked. */

@@ -85,13 +85,13 @@ export function receiptLines(value: unknown): string[] {
       ],
     ]),
     ...listOf(receipt.confirmations).flatMap((each) => {
-      const { tool, status, how, afterMilliseconds, deadBy, credentials, accounts } = objectOf(each)
+      const { tool, status, how, afterMilliseconds, deadBy, dueBy, credentials, accounts } = objectOf(each)
       const what = `${show(credentials)} ${credentials === 1 ? 'credential' : 'credentials'}`
       // Nothing about an account is dead by itself: the tool has to say so.
       const end = accounts === undefined ? `dead by ${show(deadBy)} at the latest` : 'until the tool shows it dead'
       return [
         how === undefined
-          ? `  ${show(tool)}: ${what}, ${show(status)}; ${end}`
+          ? `  ${show(tool)}: ${what}, ${show(status)}; ${end}; due by ${show(dueBy)}`
           : `  ${show(tool)}: ${what}, ${show(status)} after ${show(afterMilliseconds)} ms (${show(how)})`,
         ...listOf(accounts).map(accountLine),
       ]

@@ -201,13 +201,14 @@ describe('where the tool fails a removal', () => {
     const read = store.read.bind(store)
     let behind = 0
     let heard = false
-    // As a commit is, that the writer has made durable and whose message waits for its turn.
-    setImmediate(() => {
-      heard = true
-    })
     const late: typeof read = async (keys) => {
       const snapshot = await read(keys)
       if (heard || !keys.some((key) => key.startsWith('account/'))) return snapshot
+      // As a commit is, that the writer has made durable and whose message waits for its turn.
+      if (behind === 0)
+        setImmediate(() => {
+          heard = true
+        })
       if (++behind > 1000) throw new Error('it went on and on')
       return { ...snapshot, get: () => undefined }
     }

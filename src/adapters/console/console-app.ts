@@ -27,6 +27,7 @@ import { createCsrf } from './csrf.ts'
 import { doneFragment, type Html, listFragment, requestFragment } from './fragments.ts'
 import { PAGE_HEADERS, shell } from './page.ts'
 import { refusalPage } from './refusal-page.ts'
+import { seeReceipt, seeReceipts } from './see-receipts.ts'
 
 export type ConsoleEnv = { Variables: EdgeVariables; Bindings: Partial<HttpBindings> }
 type Http = HonoContext<ConsoleEnv>
@@ -57,8 +58,8 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
   const csrf = createCsrf(deps.clock)
   const app = new Hono<ConsoleEnv>()
 
-  app.get('/', (c) => c.html(shell(), 200, PAGE_HEADERS))
-  app.get('/requests/:id', (c) => c.html(shell(), 200, PAGE_HEADERS))
+  for (const path of ['/', '/requests/:id', '/receipts', '/receipts/:id'])
+    app.get(path, (c) => c.html(shell(), 200, PAGE_HEADERS))
   const fixed = (text: string, type: string) => (c: Http) =>
     c.body(text, 200, { ...PAGE_HEADERS, 'Content-Type': `${type}; charset=utf-8`, 'Cache-Control': 'no-cache' })
   app.get('/console/console.css', fixed(CONSOLE_STYLE, 'text/css'))
@@ -100,6 +101,14 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
       ])
       const token = csrf.issue({ bearer: person.bearer, id: request.id, hash: request.hash ?? '' })
       return ok(requestFragment(request, { approve: approve === null, deny: deny === null }, token))
+    }),
+  )
+
+  app.get('/console/receipts', (c) => visit(c, ({ person }) => seeReceipts(deps, person)))
+  app.get('/console/receipts/:id', (c) =>
+    visit(c, ({ person }) => {
+      const id = c.req.param('id')
+      return seeReceipt(deps, person, ID.test(id) ? id : null)
     }),
   )
 

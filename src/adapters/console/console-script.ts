@@ -8,8 +8,8 @@ const signOut = document.getElementById('sign-out')
 const token = document.getElementById('token')
 
 const pathOfView = () => {
-  const request = /^\\/requests\\/([A-Za-z0-9_-]{1,128})$/.exec(location.pathname)
-  return request === null ? '/console/requests' : '/console/requests/' + request[1]
+  const path = /^\\/(requests|receipts)(\\/[A-Za-z0-9_-]{1,128})?$/.exec(location.pathname)
+  return path === null ? '/console/requests' : '/console' + path[0]
 }
 
 // mode cors, so that the Origin header is sent as it is, whatever the referrer policy.

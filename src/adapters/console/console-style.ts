@@ -38,6 +38,14 @@ legend { padding: 0 .35rem; font-weight: 600; }
 .scope { display: flex; gap: .65rem; align-items: baseline; padding: .3rem 0; }
 .scope code { font-weight: 600; }
 .risk { font-size: .8rem; border: 1px solid currentColor; border-radius: 1rem; padding: 0 .5rem; white-space: nowrap; }
+.state { font-size: .8rem; border: 1px solid currentColor; border-radius: 1rem; padding: 0 .5rem; white-space: nowrap; }
+.state-revoked { color: var(--good); }
+.state-revoking { color: var(--warn); }
+.state-outstanding { color: var(--bad); font-weight: 700; }
+.state-unknown { color: var(--quiet); }
+ul.accounts { margin: .5rem 0 0; padding: 0 0 0 1rem; }
+ul.accounts > li { padding: .3rem 0; overflow-wrap: anywhere; }
+ul.accounts dl { gap: .1rem 1rem; margin: .15rem 0 0; font-size: .925rem; }
 .risk-medium { color: var(--warn); }
 .risk-high { color: var(--bad); font-weight: 700; }
 .risk-low { color: var(--good); }

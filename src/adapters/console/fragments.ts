@@ -10,7 +10,7 @@ import { safeText } from '../../core/safe-text.ts'
 
 export type Html = ReturnType<typeof html>
 
-const timeOf = (text: string) =>
+export const timeOf = (text: string) =>
   html`<time datetime="${text}">${text.replace('T', ' ').replace(/\.\d+Z$/, ' UTC')}</time>`
 
 const people = (names: readonly string[]) =>
@@ -54,6 +54,7 @@ export function listFragment(
               ${widenings.map(({ widening, csrf }) => wideningRow(widening, csrf))}
             </ul>`
       }
+      <p><a data-view href="/receipts">All that was taken away</a></p>
     </section>`
 }
 

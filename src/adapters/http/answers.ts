@@ -195,6 +195,7 @@ export const receipt = z
           status: z.string(),
           accounts: z.array(accountProof).readonly().optional(),
           deadBy: time.optional(),
+          dueBy: time.optional(),
           confirmedAt: time.optional(),
           how: z.string().nullable().optional(),
           afterMilliseconds: z.number().optional(),
