@@ -2,7 +2,7 @@
 
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
-import { indented, show, table } from '../../src/commands/show.ts'
+import { indented, receiptLines, show, table } from '../../src/commands/show.ts'
 import { Stop } from '../../src/commands/stop.ts'
 import { createTerminal } from '../../src/commands/terminal.ts'
 
@@ -41,6 +41,32 @@ describe('agent text', () => {
     expect(json).not.toMatch(MOVES)
     expect(JSON.parse(json)).toEqual({ reason: NASTY })
   })
+})
+
+test('a receipt says for each account what was removed, read back and probed, or why it is still there (P5, S15)', () => {
+  const open = {
+    tool: 'desk',
+    credentials: 1,
+    status: 'outstanding',
+    deadBy: '2026-01-15T10:00:00.000Z',
+    dueBy: '2026-01-15T09:00:15.000Z',
+  }
+  const gone = { name: 'hp-1', status: 'gone', removedAfterMilliseconds: 12, readBackAfterMilliseconds: 20 }
+  const there = { name: 'hp-2', status: 'leaving', removedAfterMilliseconds: null, readBackAfterMilliseconds: null }
+  const accounts = [
+    { ...gone, probedDeadAfterMilliseconds: 31 },
+    { ...gone, name: 'hp-3', probedDeadAfterMilliseconds: null },
+    { ...there, probedDeadAfterMilliseconds: null, lastFailure: `remove: ${NASTY}` },
+  ]
+  const lines = receiptLines({ id: 'rvk_1', status: 'outstanding', confirmations: [{ ...open, accounts }, open] })
+  expect(lines.slice(-5)).toEqual([
+    '  desk: 1 credential, outstanding; until the tool shows it dead; due by 2026-01-15T09:00:15Z',
+    '    account hp-1: removed 12 ms, read back 20 ms, probed dead 31 ms',
+    '    account hp-3: removed 12 ms, read back 20 ms, no secret to probe',
+    '    account hp-2: still there (remove: restart[2J db1A APPROVED)',
+    '  desk: 1 credential, outstanding; dead by 2026-01-15T10:00:00Z at the latest; due by 2026-01-15T09:00:15Z',
+  ])
+  for (const line of lines) expect(line).not.toMatch(MOVES)
 })
 
 describe('colours', () => {

@@ -61,7 +61,14 @@ test('an owner sees what was removed, read back and probed dead, per account and
   const { name } = (await server.harness.rows('account'))[0]!
   expect(words(text)).toContain(`${name} Removed after 2000 ms Read back after 2000 ms Probed dead after 2000 ms`)
   expect(words(text)).toMatch(/Status revoked 2000 ms after it was asked/)
-  for (const part of ['grant revoked', 'INC-4812 is closed', id, '1 grant, 1 credential', 'admin@example.com'])
+  for (const part of [
+    'grant revoked',
+    'INC-4812 is closed',
+    id,
+    '1 grant, 1 credential',
+    'admin@example.com',
+    'bot on desk',
+  ])
     expect(words(text)).toContain(part)
   expect(text).not.toContain('Look again')
   expect(words((await list()).text)).toMatch(/Nothing: every tool has confirmed.*grant\/\S+ revoked/)

@@ -44,13 +44,13 @@ legend { padding: 0 .35rem; font-weight: 600; }
 .state-outstanding { color: var(--bad); font-weight: 700; }
 .state-unknown { color: var(--quiet); }
 ul.accounts { margin: .5rem 0 0; padding: 0 0 0 1rem; }
-ul.accounts > li { padding: .3rem 0; overflow-wrap: anywhere; }
+ul.accounts > li { padding: .3rem 0; }
 ul.accounts dl { gap: .1rem 1rem; margin: .15rem 0 0; font-size: .925rem; }
 .risk-medium { color: var(--warn); }
 .risk-high { color: var(--bad); font-weight: 700; }
 .risk-low { color: var(--good); }
 ul.rows { list-style: none; margin: 0; padding: 0; }
-ul.rows > li { border-top: 1px solid var(--line); padding: .85rem 0; }
+ul.rows > li { border-top: 1px solid var(--line); padding: .85rem 0; overflow-wrap: anywhere; }
 ul.rows > li:first-child { border-top: 0; }
 pre { background: var(--paper); border: 1px solid var(--line); border-radius: .5rem; padding: .65rem .8rem; overflow-x: auto; font-size: .9rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 label { display: block; font-weight: 600; margin: .5rem 0 .25rem; }

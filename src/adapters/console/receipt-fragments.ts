@@ -7,7 +7,11 @@ import { formatDuration } from '../../core/duration.ts'
 import { safeText } from '../../core/safe-text.ts'
 import { type Html, timeOf } from './fragments.ts'
 
-export type PresentedReceipt = ReturnType<typeof presentRevocation>
+/** `agent`, `tool`: whose it was, where it was of one alone. */
+export type PresentedReceipt = ReturnType<typeof presentRevocation> & {
+  readonly agent: string | null
+  readonly tool: string | null
+}
 type Confirmation = PresentedReceipt['confirmations'][number]
 type AccountProof = NonNullable<Confirmation['accounts']>[number]
 
@@ -22,6 +26,11 @@ const stateOf = (status: string) =>
 /** Milliseconds as a person reads them; exact below ten seconds, which is what a latency is judged by. */
 const after = (milliseconds: number) =>
   milliseconds < 10_000 ? `${milliseconds} ms` : formatDuration(Math.round(milliseconds / 1000))
+
+/** ` of bot on desk`, where the target does not say it. */
+const whose = ({ target, agent, tool }: PresentedReceipt) =>
+  (agent === null || target === `agent/${agent}` ? '' : ` of ${safeText(agent)}`) +
+  (tool === null || target === `tool/${tool}` ? '' : ` on ${safeText(tool)}`)
 
 const countsOf = ({ counts }: PresentedReceipt) => {
   const some = Object.entries(counts).filter(([, count]) => count > 0)
@@ -47,7 +56,7 @@ const rows = (receipts: readonly PresentedReceipt[]) => html`<ul class="rows">
   ${receipts.map(
     (receipt) => html`<li>
       <a data-view href="/receipts/${receipt.id}"><strong>${safeText(receipt.target)}</strong></a> ${stateOf(receipt.status)}<br />
-      ${receipt.act}, ${timeOf(receipt.at)}
+      ${receipt.act}${whose(receipt)}, ${timeOf(receipt.at)}
       <div class="quiet">took ${countsOf(receipt)}</div>
     </li>`,
   )}
@@ -65,7 +74,7 @@ export function receiptFragment(receipt: PresentedReceipt): Html {
           : html` ${after(receipt.afterMilliseconds ?? 0)} after it was asked, ${timeOf(receipt.completedAt)}`
       }</dd>
       <dt>Taken</dt>
-      <dd><strong>${safeText(receipt.target)}</strong> (${receipt.act})</dd>
+      <dd><strong>${safeText(receipt.target)}</strong><br />${receipt.act}${whose(receipt)}</dd>
       <dt>By</dt>
       <dd>${safeText(receipt.by)}</dd>
       <dt>At</dt>

@@ -5,7 +5,7 @@ import { authorize } from '../../actions/authorize.ts'
 import { listRows, readerOf } from '../../actions/list-rows.ts'
 import type { Caller, Deps } from '../../actions/ports.ts'
 import { presentRevocation } from '../../actions/revoke.ts'
-import { keyOf } from '../../core/model.ts'
+import { keyOf, type Revocation } from '../../core/model.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import type { Html } from './fragments.ts'
@@ -26,9 +26,17 @@ export async function seeReceipts(deps: Deps, caller: Caller): Promise<Result<Ht
   const [open, complete] = await Promise.all([listed('open'), listed('complete')])
   if (!open.ok) return open
   if (!complete.ok) return complete
-  const present = (row: (typeof open.value.rows)[number]) => presentRevocation(row, deps.clock.now())
-  return ok(receiptsFragment(open.value.rows.map(present), complete.value.rows.map(present)))
+  const now = deps.clock.now()
+  const shown = (rows: readonly Revocation[]) => rows.map((row) => present(row, now))
+  return ok(receiptsFragment(shown(open.value.rows), shown(complete.value.rows)))
 }
+
+/** With the names of whose it was, for people: an id says nothing to them. */
+const present = (row: Revocation, now: number) => ({
+  ...presentRevocation(row, now),
+  agent: row.agent,
+  tool: row.tool,
+})
 
 /** `id` null: what was asked for cannot be one. */
 export async function seeReceipt(deps: Deps, caller: Caller, id: string | null): Promise<Result<Html, Problem>> {
@@ -46,5 +54,5 @@ export async function seeReceipt(deps: Deps, caller: Caller, id: string | null):
     )
   return row === undefined
     ? err(problem('invalid_request', 'There is no such receipt.', { missing: true }))
-    : ok(receiptFragment(presentRevocation(row, deps.clock.now())))
+    : ok(receiptFragment(present(row, deps.clock.now())))
 }
