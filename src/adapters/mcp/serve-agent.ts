@@ -21,7 +21,10 @@ const INSTRUCTIONS = [
   'Never repeat a token to a person, in a file, in a log or to another tool than its resource.',
 ].join('\n')
 
-const OPTIONS = { capabilities: { tools: { listChanged: true } }, instructions: INSTRUCTIONS }
+/** How an agent signs in: `client_credentials`, by itself (ext-auth, OAuth Client Credentials). */
+const EXTENSIONS = { 'io.modelcontextprotocol/oauth-client-credentials': {} }
+
+const OPTIONS = { capabilities: { tools: { listChanged: true }, extensions: EXTENSIONS }, instructions: INSTRUCTIONS }
 
 export function createAgentServer(edge: Edge, toolsOf: ReadToolList, call: Call): Server {
   const server = new Server(INFO, OPTIONS)

@@ -40,11 +40,7 @@ export async function authenticateClient(
   if (authorization.length > 0 || secret) {
     const challenge = authorization.length > 0 ? { headers: { 'WWW-Authenticate': 'Bearer realm="hallpass"' } } : {}
     return err({
-      ...stranger(
-        edge,
-        c,
-        problem('unauthenticated', 'This way of authenticating is not accepted here.', { hint: WANTED }),
-      ),
+      ...stranger(edge, c, problem('unauthenticated', 'Only private_key_jwt authenticates here.', { hint: WANTED })),
       ...challenge,
     })
   }
