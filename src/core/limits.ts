@@ -162,6 +162,20 @@ export const PROXY = {
   secretsHeld: 1_000,
 } as const
 
+/** What MCP clients hold open, each a socket: streams of one agent (2026-07-28). */
+export const MCP_STREAMS_PER_AGENT = 4
+
+/**
+ * Sessions of 2025-era clients, a few KiB each: of one agent, as many as a small fleet of it has, and of all. Where there is no
+ * room one that was idle for `idleMs` gives way; one that nobody used for `forgottenMs` is let go (milliseconds).
+ */
+export const MCP_SESSIONS = {
+  perAgent: 32,
+  all: 4_096,
+  idleMs: 10 * MINUTE * 1000,
+  forgottenMs: DAY * 1000,
+} as const
+
 /** The longest life of a credential in a tool that can take nothing away (seconds). */
 export const UNREVOCABLE_SECONDS_MAX = 5 * MINUTE
 

@@ -1,23 +1,12 @@
 // One MCP handler per agent, so that a change of one toolset is told to that agent alone and one agent's streams can be
 // cut without touching another's. The SDK's notifier broadcasts to every listener of a handler.
 
-import {
-  createMcpHandler,
-  type McpHttpHandler,
-  type McpRequestContext,
-  type Server,
-} from '@modelcontextprotocol/server'
+import { createMcpHandler, type McpHttpHandler, type Server } from '@modelcontextprotocol/server'
 import { LRUCache } from 'lru-cache'
-import type { AgentCaller } from '../../actions/authenticate-session.ts'
-import { BODY_BYTES } from '../../core/limits.ts'
-
-/** One HTTP request that was let in: all that serving it needs to know of it. */
-export type Call = {
-  readonly caller: AgentCaller
-  readonly requestId: string
-  /** Aborts when the agent is cut off. */
-  readonly cut: AbortSignal
-}
+import { BODY_BYTES, MCP_STREAMS_PER_AGENT } from '../../core/limits.ts'
+import type { Call, CallOf } from './call.ts'
+import type { SessionParts } from './legacy-session.ts'
+import { createLegacySessions } from './legacy-sessions.ts'
 
 export type AgentHandler = {
   readonly cut: AbortSignal
@@ -32,34 +21,40 @@ export interface AgentHandlers {
   cut(agent: string | null): Promise<void>
 }
 
-/** Streams that one agent may hold open, all its sessions together. */
-const STREAMS_PER_AGENT = 4
-
 type Entry = AgentHandler & { readonly mcp: McpHttpHandler; readonly stop: AbortController }
 
-/** @param serve a server for one request; `report` hears of requests that the SDK refused. */
-export function createAgentHandlers(
-  serve: (call: Call) => Server,
-  report: (error: Error) => void,
-  max = 10_000,
-): AgentHandlers {
+/** What handlers are made with: `newServer` makes one for a request, or for a session of 2025. */
+export type HandlerParts = Pick<SessionParts, 'newId' | 'clock'> & {
+  newServer(callOf: CallOf): Server
+  /** Hears of requests that the SDK refused. */
+  report(error: Error): void
+}
+
+export function createAgentHandlers({ newServer, newId, clock, report }: HandlerParts, max = 10_000): AgentHandlers {
   const calls = new WeakMap<Request, Call>()
-  const factory = ({ requestInfo }: McpRequestContext): Server => {
-    const call = requestInfo === undefined ? undefined : calls.get(requestInfo)
+  const callOf: CallOf = (request) => {
+    const call = request === undefined ? undefined : calls.get(request)
     if (call === undefined) throw new Error('a request reached MCP without passing the gate')
-    return serve(call)
+    return call
   }
+  const sessions = createLegacySessions({
+    newServer: () => newServer(callOf),
+    newId,
+    enter: (request, call) => void calls.set(request, call),
+    report,
+    clock,
+  })
   const entries = new LRUCache<string, Entry>({
     max,
-    dispose: (entry, _agent, reason) => {
-      if (reason === 'evict') void shut(entry)
+    dispose: (entry, agent, reason) => {
+      if (reason === 'evict') void shut(agent, entry)
     },
   })
 
   const create = (): Entry => {
-    const mcp = createMcpHandler(factory, {
+    const mcp = createMcpHandler(() => newServer(callOf), {
       onerror: report,
-      maxSubscriptions: STREAMS_PER_AGENT,
+      maxSubscriptions: MCP_STREAMS_PER_AGENT,
       maxRequestBodySize: BODY_BYTES.mcp,
     })
     const stop = new AbortController()
@@ -67,11 +62,21 @@ export function createAgentHandlers(
       mcp,
       stop,
       cut: stop.signal,
-      fetch(request, call, parsedBody) {
+      async fetch(request, call, parsedBody) {
+        const answer = await sessions.serve(request, call, parsedBody)
+        if (answer !== null) return answer
         calls.set(request, call)
         return mcp.fetch(request, parsedBody === undefined ? {} : { parsedBody })
       },
     }
+  }
+
+  /** Streams end with their result, as a server that means it ends them; then whatever waits is aborted. */
+  async function shut(agent: string, { mcp, stop }: Entry): Promise<void> {
+    const closing = mcp.close()
+    stop.abort()
+    sessions.end(agent)
+    await closing
   }
 
   return {
@@ -84,20 +89,13 @@ export function createAgentHandlers(
     },
     toolsChanged(agent) {
       entries.peek(agent)?.mcp.notify.toolsChanged()
+      for (const server of sessions.of(agent)) void server.sendToolListChanged().catch(report)
     },
     async cut(agent) {
-      const ended =
-        agent === null ? [...entries.values()] : [entries.peek(agent)].filter((entry) => entry !== undefined)
-      if (agent === null) entries.clear()
-      else entries.delete(agent)
-      await Promise.all(ended.map(shut))
+      const known = agent === null ? undefined : entries.peek(agent)
+      const ended: [string, Entry][] = agent === null ? [...entries] : known === undefined ? [] : [[agent, known]]
+      for (const [name] of ended) entries.delete(name)
+      await Promise.all(ended.map(([name, entry]) => shut(name, entry)))
     },
   }
-}
-
-/** Streams end with their result, as a server that means it ends them; then whatever waits is aborted. */
-async function shut({ mcp, stop }: Entry): Promise<void> {
-  const closing = mcp.close()
-  stop.abort()
-  await closing
 }

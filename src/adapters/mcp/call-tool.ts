@@ -15,8 +15,8 @@ import { TEXT } from '../../core/limits.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { rfc3339 } from '../../core/record.ts'
 import { err, ok, type Result } from '../../core/result.ts'
-import type { Call } from './agent-handlers.ts'
 import { answered, refused } from './answers.ts'
+import type { Call } from './call.ts'
 import { INPUTS, readInput, TOOL_NAMES, type ToolName } from './tool-inputs.ts'
 
 type Answer = { readonly [key: string]: unknown }

@@ -8,8 +8,9 @@ import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import { rawHeader } from '../../actions/raw-header.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { ok, type Result } from '../../core/result.ts'
-import { type AgentHandler, type Call, createAgentHandlers } from './agent-handlers.ts'
+import { type AgentHandler, createAgentHandlers } from './agent-handlers.ts'
 import { createBearerGate, type Shown } from './bearer-gate.ts'
+import type { Call } from './call.ts'
 import { callTool } from './call-tool.ts'
 import { answerDirectly, createDirectCallReader } from './direct-call.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
@@ -36,10 +37,13 @@ export function createMcpApp(edge: Edge): McpApp {
   const gate = createBearerGate(edge)
   const own = new URL(deps.settings.issuer)
   const toolsOf = createToolLists(edge.toolsetOf)
-  const handlers = createAgentHandlers(
-    (call) => createAgentServer(edge, toolsOf, call),
-    (error) => deps.log.info({ reason: error.message.slice(0, 200) }, 'an MCP request was refused by the protocol'),
-  )
+  const handlers = createAgentHandlers({
+    newServer: (callOf) => createAgentServer(edge, toolsOf, callOf),
+    newId: () => Buffer.from(deps.ids.random(32)).toString('base64url'),
+    clock: deps.clock,
+    report: (error) =>
+      deps.log.info({ reason: error.message.slice(0, 200) }, 'an MCP request was refused by the protocol'),
+  })
   const directCall = createDirectCallReader()
   const app = new Hono<McpEnv>()
 
@@ -70,8 +74,9 @@ export function createMcpApp(edge: Edge): McpApp {
       return refuse(admitted.error, { error: 'invalid_token' })
     }
     gate.welcome(shown.value, remote)
-    const call: Call = { caller: shown.value.caller, requestId, cut: handler.cut }
-    return serve(handler, call, shown.value, c.req.raw, body.value, refuse)
+    const { caller, expiresAt } = shown.value
+    const call: Call = { caller, requestId, expiresAt, cut: handler.cut }
+    return serve(handler, call, c.req.raw, body.value, refuse)
   })
 
   async function admit(shown: Shown, calls: number): Promise<Result<void, Problem>> {
@@ -83,7 +88,6 @@ export function createMcpApp(edge: Edge): McpApp {
   async function serve(
     handler: AgentHandler,
     call: Call,
-    shown: Shown,
     request: Request,
     body: unknown,
     refuse: (refused: Problem) => Response,
@@ -99,7 +103,7 @@ export function createMcpApp(edge: Edge): McpApp {
       return handler.cut.aborted ? refuse(wasCut) : answerDirectly(direct, result)
     }
     const response = await handler.fetch(
-      isListen(body) ? expiring(request, shown, deps.clock.now()) : request,
+      isListen(body) ? expiring(request, call, deps.clock.now()) : request,
       call,
       body,
     )
@@ -155,7 +159,7 @@ const callsOtherThanTools = (body: unknown): number =>
   (Array.isArray(body) ? body : [body]).filter((message) => methodOf(message) !== 'tools/call').length
 
 /** The same request, ending when its token does: authorization is looked at only when a stream opens. */
-function expiring(request: Request, { expiresAt }: Shown, now: number): Request {
+function expiring(request: Request, { expiresAt }: Call, now: number): Request {
   const signal = AbortSignal.any([request.signal, AbortSignal.timeout(Math.max(0, expiresAt - now))])
   return new Request(request.url, { method: request.method, headers: request.headers, signal })
 }

@@ -4,7 +4,7 @@
 import { ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server'
 import type { Edge } from '../../actions/edge.ts'
 import { VERSION } from '../../core/version.ts'
-import type { Call } from './agent-handlers.ts'
+import type { CallOf } from './call.ts'
 import { callTool } from './call-tool.ts'
 import type { ReadToolList } from './list-tools.ts'
 
@@ -26,18 +26,19 @@ const EXTENSIONS = { 'io.modelcontextprotocol/oauth-client-credentials': {} }
 
 const OPTIONS = { capabilities: { tools: { listChanged: true }, extensions: EXTENSIONS }, instructions: INSTRUCTIONS }
 
-export function createAgentServer(edge: Edge, toolsOf: ReadToolList, call: Call): Server {
+export function createAgentServer(edge: Edge, toolsOf: ReadToolList, callOf: CallOf): Server {
   const server = new Server(INFO, OPTIONS)
-  server.setRequestHandler('tools/list', async () => {
+  server.setRequestHandler('tools/list', async (_request, { http }) => {
+    const { caller, requestId } = callOf(http?.req)
     try {
-      return { tools: await toolsOf(call.caller.agent) }
+      return { tools: await toolsOf(caller.agent) }
     } catch (thrown) {
-      edge.deps.log.error({ requestId: call.requestId, error: String(thrown) }, 'tools could not be listed')
-      throw new ProtocolError(ProtocolErrorCode.InternalError, `Something broke here (${call.requestId}). Try again.`)
+      edge.deps.log.error({ requestId, error: String(thrown) }, 'tools could not be listed')
+      throw new ProtocolError(ProtocolErrorCode.InternalError, `Something broke here (${requestId}). Try again.`)
     }
   })
-  server.setRequestHandler('tools/call', ({ params }, { mcpReq }) =>
-    callTool(edge, call, params.name, params.arguments ?? {}, mcpReq.signal),
+  server.setRequestHandler('tools/call', ({ params }, { http, mcpReq }) =>
+    callTool(edge, callOf(http?.req), params.name, params.arguments ?? {}, mcpReq.signal),
   )
   return server
 }

@@ -1,0 +1,162 @@
+// Sessions of 2025-era clients: what is told in them, what ends them, and that they open nothing by themselves.
+
+import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport as OldTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { ToolListChangedNotificationSchema } from '@modelcontextprotocol/sdk/types.js'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { revoke } from '../../src/actions/revoke.ts'
+import { operator, unwrap } from '../support/store-on-disk.ts'
+import { LEGACY, openRawSession, post, rpc, type Served, serveMcp } from './support.ts'
+
+let served: Served
+beforeEach(async () => {
+  served = await serveMcp()
+})
+afterEach(() => served.close())
+
+async function oldClient(token: string) {
+  const client = new OldClient({ name: 'old', version: '1' })
+  const requestInit = { headers: { Authorization: `Bearer ${token}` } }
+  const transport = new OldTransport(new URL(served.url), { requestInit })
+  let changes = 0
+  client.setNotificationHandler(ToolListChangedNotificationSchema, () => {
+    changes++
+  })
+  await client.connect(transport)
+  return { client, transport, changes: () => changes }
+}
+
+async function newClient(token: string) {
+  const client = await served.client(token, LEGACY)
+  let changes = 0
+  client.setNotificationHandler('notifications/tools/list_changed', () => {
+    changes++
+  })
+  return { client, changes: () => changes }
+}
+
+test.each([
+  ['the official client in its legacy era', newClient],
+  ['the 1.x SDK', oldClient],
+])('%s is told in its session that its tools changed, and nobody else is (P3)', async (_name, connect) => {
+  const triage = await connect((await served.session('triage-bot')).token)
+  const other = await connect((await served.session('other-bot')).token)
+  expect((await triage.client.listTools()).tools).toHaveLength(5)
+  await vi.waitFor(() => {
+    served.mcp.toolsChanged('triage-bot')
+    expect(triage.changes()).toBeGreaterThan(0)
+  }, 10_000)
+  const listed = await triage.client.callTool({ name: 'list_access', arguments: {} })
+  expect(listed.structuredContent).toMatchObject({ agent: 'triage-bot' })
+  expect(other.changes()).toBe(0)
+  await triage.client.close()
+  await other.client.close()
+})
+
+test('a session is deleted by its client, and is then not found (MCP 2025-11-25)', async () => {
+  const { token } = await served.session('triage-bot')
+  const session = await openRawSession(served.url, token)
+  expect((await session.post(rpc('tools/list'))).status).toBe(200)
+  expect((await session.send('DELETE')).status).toBe(200)
+  const gone = await session.post(rpc('tools/list'))
+  expect(gone.status).toBe(404)
+  expect(await gone.json()).toMatchObject({ error: { code: -32001 } })
+})
+
+test('without a session everything goes on as before', async () => {
+  const { token } = await served.session('triage-bot')
+  const bearer = { Authorization: `Bearer ${token}` }
+  expect((await post(served.url, rpc('tools/list'), bearer)).headers.has('mcp-session-id')).toBe(false)
+  expect((await fetch(served.url, { headers: { ...bearer, Accept: 'text/event-stream' } })).status).toBe(405)
+})
+
+test('cutting an agent ends its sessions: what waits is told so, and the next call finds none (P5)', async () => {
+  const { token, session } = await served.session('triage-bot')
+  const { token: again } = await served.session('triage-bot')
+  const { token: foreign } = await served.session('other-bot')
+  const mine = await openRawSession(served.url, token)
+  const other = await openRawSession(served.url, foreign)
+  const stream = await mine.send('GET')
+  expect(stream.headers.get('content-type')).toBe('text/event-stream')
+  const changes = vi.spyOn(served.deps.store, 'changes')
+  const ask = { tool: 'tickets', scopes: ['ticket:read'], reason: 'INC-1', details: { queue: ['incidents'] } }
+  const asked = await mine.call('request_access', ask)
+  const waiting = mine.post(
+    rpc('tools/call', {
+      name: 'access_status',
+      arguments: { requestId: asked.structuredContent.request.id, waitSeconds: 50 },
+    }),
+  )
+  await vi.waitFor(() => expect(changes).toHaveBeenCalled(), 10_000)
+  unwrap(await revoke(served.deps, operator, { kind: 'session', id: session.id, reason: null }))
+  await served.mcp.cut('triage-bot')
+  expect(await (await waiting).text()).toContain('taken away')
+  expect(await stream.text()).toBe('')
+  expect((await mine.post(rpc('tools/list'))).status).toBe(401)
+  expect((await mine.with(again).post(rpc('tools/list'))).status).toBe(404)
+  expect((await other.post(rpc('tools/list'))).status).toBe(200)
+})
+
+test('a session that opens while its agent is cut off is not there afterwards (P5, S16)', async () => {
+  const { token } = await served.session('triage-bot')
+  const read = served.deps.store.read
+  const spy = vi.spyOn(served.deps.store, 'read').mockImplementation(async (keys) => {
+    const snapshot = await read(keys)
+    if (keys.includes('agent/triage-bot')) await served.mcp.cut('triage-bot')
+    return snapshot
+  })
+  await expect(openRawSession(served.url, token)).rejects.toThrow('409')
+  spy.mockRestore()
+  expect((await openRawSession(served.url, token)).id).toMatch(/^[A-Za-z0-9_-]{43}$/)
+})
+
+test('a stream ends with the token that opened it, and a new token of the same agent opens the next (S11)', async () => {
+  const { token } = await served.session('triage-bot')
+  served.clock.advance(3599)
+  const session = await openRawSession(served.url, token)
+  const stream = await session.send('GET')
+  expect(await stream.text()).toBe('')
+  served.clock.advance(2)
+  expect((await session.send('GET')).status).toBe(401)
+  const renewed = session.with((await served.session('triage-bot')).token)
+  expect((await renewed.send('GET')).status).toBe(200)
+  expect((await renewed.post(rpc('tools/list'))).status).toBe(200)
+})
+
+test('a call ends with the token that it was made with (S11)', async () => {
+  const { token } = await served.session('triage-bot')
+  const session = await openRawSession(served.url, token)
+  const ask = { tool: 'tickets', scopes: ['ticket:read'], reason: 'INC-1', details: { queue: ['incidents'] } }
+  const asked = await session.call('request_access', ask)
+  served.clock.advance(3599)
+  const given = { requestId: asked.structuredContent.request.id, waitSeconds: 50 }
+  const since = Date.now()
+  const waited = await session.post(rpc('tools/call', { name: 'access_status', arguments: given }))
+  expect(await waited.text()).toContain('session token ended')
+  expect(Date.now() - since).toBeLessThan(20_000)
+})
+
+test('a call whose client left or gave it up is aborted', async () => {
+  const { token } = await served.session('triage-bot')
+  const session = await openRawSession(served.url, token)
+  const ask = { tool: 'tickets', scopes: ['ticket:read'], reason: 'INC-1', details: { queue: ['incidents'] } }
+  const asked = await session.call('request_access', ask)
+  const given = { requestId: asked.structuredContent.request.id, waitSeconds: 50 }
+  const signals: AbortSignal[] = []
+  const changes = served.deps.store.changes
+  vi.spyOn(served.deps.store, 'changes').mockImplementation((after, signal) => {
+    signals.push(signal)
+    return changes(after, signal)
+  })
+  const left = new AbortController()
+  const leaving = await session.post(rpc('tools/call', { name: 'access_status', arguments: given }, 7), left.signal)
+  const cancelling = await session.post(rpc('tools/call', { name: 'access_status', arguments: given }, 8))
+  await vi.waitFor(() => expect(signals).toHaveLength(2), 10_000)
+  expect(signals.map(({ aborted }) => aborted)).toEqual([false, false])
+  left.abort()
+  await expect(leaving.text()).rejects.toThrow()
+  const notice = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 8 } }
+  expect((await session.post(JSON.stringify(notice))).status).toBe(202)
+  expect(await cancelling.text()).toBe('')
+  await vi.waitFor(() => expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]), 10_000)
+})
