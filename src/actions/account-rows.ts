@@ -49,8 +49,10 @@ export async function connectionOf(deps: Pick<Deps, 'store'>, account: Account):
 }
 
 /** Another recipe or other values may lead elsewhere, where an account is not found that is alive at home. */
-export const placeOf = ({ type, url, recipe, values }: TargetConnection): string =>
-  JSON.stringify([type, url, recipe, Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))])
+export const placeOf = ({ type, url, recipe, ownRecipe, values }: TargetConnection): string => {
+  const sorted = Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1))
+  return JSON.stringify([type, url, recipe, sorted, ...(ownRecipe === undefined ? [] : [ownRecipe])])
+}
 
 export const accountSubject = ({ agent, tool, grant, id, revocation }: Account) => ({
   ...(agent === CANARY ? {} : { agent, grant }),

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { accountName, installationTag, orderOf } from '../core/account-name.ts'
 import { move } from '../core/lifecycle.ts'
 import { UNREVOCABLE_SECONDS_MAX } from '../core/limits.ts'
-import type { AccountTarget } from '../core/manifest.ts'
+import type { AccountTarget, TargetConnection } from '../core/manifest.ts'
 import type { Account } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
@@ -143,11 +143,13 @@ async function reuseOrPlan(deps: Deps, look: Look, mint: Mint): Promise<Result<I
   })
 }
 
-export const connectionOnly = ({ type, url, secret, recipe, values }: AccountTarget) => ({
+/** With the recipe as it is in force now: by it the account is taken away again, whatever its file says by then. */
+export const connectionOnly = ({ type, url, secret, recipe, ownRecipe, values }: AccountTarget): TargetConnection => ({
   type,
   url,
   secret,
   recipe,
+  ...(ownRecipe === undefined ? {} : { ownRecipe }),
   values,
 })
 

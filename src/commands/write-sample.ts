@@ -2,13 +2,14 @@
 
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { isManifestFile } from '../core/file-beside.ts'
 import { jsonSchemas } from '../core/manifest-parse.ts'
 
 /** Whether there is anything that would be read as a manifest. */
 export function hasManifests(path: string): boolean {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return false
   return readdirSync(path, { recursive: true, encoding: 'utf8' }).some(
-    (name) => /\.ya?ml$/.test(name) && !/(^|[\\/])\./.test(name),
+    (name) => isManifestFile(name) && !/(^|[\\/])\./.test(name),
   )
 }
 

@@ -139,6 +139,11 @@ export const AUTHORITY_TABLE = {
   'Tool.spec.target.reconcile.overScoped': row(unordered, 'admin', 'whether rights added by hand stay'),
   'Tool.spec.target.reconcile.exempt': row(unordered, 'admin', 'whose accounts nobody is told of'),
   'Tool.spec.target.recipe': row(unordered, 'admin', 'how it is spoken to'),
+  'Tool.spec.target.recipeFile': row(
+    unordered,
+    'admin',
+    'how it is spoken to, and what is believed of it; what the file says decides, not where it lies (S3)',
+  ),
   'Tool.spec.target.values{}': row(unordered, 'admin', 'what is said to it'),
   'Tool.spec.upstream.url': row(
     unordered,

@@ -1,15 +1,15 @@
 // An agent's manifest: its keys from beside it, its owners, roles and access. Reads no file but those it is handed.
 
+import { fileBeside } from './file-beside.ts'
 import type { AgentManifest, IdentityKey, ManifestFiles, ToolManifest } from './manifest.ts'
 import { printable, quoted, suggestion } from './manifest-faults.ts'
 import type { Linking } from './manifest-link.ts'
 import { linkAccess, linkOwners, refersTo, sortedUnique } from './manifest-link.ts'
 import type { Read } from './manifest-read.ts'
 import type { YamlDocument } from './manifest-yaml.ts'
-import { pathWithin } from './path-within.ts'
 import { identityKeyFromJwk, identityKeysFromFile } from './public-key.ts'
 import type { Result } from './result.ts'
-import { err, ok } from './result.ts'
+import { err } from './result.ts'
 
 /** Real days alone: `2027-02-30` is none. */
 const isDate = (text: string): boolean => {
@@ -17,16 +17,10 @@ const isDate = (text: string): boolean => {
   return !Number.isNaN(time) && new Date(time).toISOString().startsWith(text)
 }
 
-/** A key file's path within the set, or what is wrong with it: it may not be absolute nor lead out of the set (S5). */
-const keyFilePath = (manifest: string, written: string): Result<string, string> => {
-  if (/^[/~]|^[A-Za-z]:|\\/.test(written))
-    return err('must be a path beside the manifest, like keys/triage-bot.pub.pem')
-  const path = pathWithin(manifest.split('/').slice(0, -1).join('/'), written)
-  return path === null ? err('leads out of the scopes folder: keep key files inside it') : ok(path)
-}
+const KEY_FILE = { like: 'keys/triage-bot.pub.pem', what: 'key files' }
 
 const keysInFile = (yaml: YamlDocument, written: string, files: ManifestFiles): Result<IdentityKey[], string> => {
-  const path = keyFilePath(yaml.file, written)
+  const path = fileBeside(yaml.file, written, KEY_FILE)
   if (!path.ok) return err(`"publicKeyFile" ${path.error}`)
   const bytes = files.get(path.value)
   if (!bytes) {

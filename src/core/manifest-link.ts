@@ -25,6 +25,7 @@ import {
 import { linkTarget, unfitForRight } from './manifest-target.ts'
 import type { Path, YamlDocument } from './manifest-yaml.ts'
 import { fieldOf } from './manifest-yaml.ts'
+import type { OwnRecipes } from './own-recipe.ts'
 import type { Recipe } from './recipe.ts'
 import { isOnOrigin, normalizeResource } from './resource-url.ts'
 
@@ -33,6 +34,8 @@ export type Linking = {
   readonly known: KnownNames | null
   readonly issuerOrigin: string | null
   readonly recipes: ReadonlyMap<string, Recipe> | undefined
+  /** Those that lie beside the manifests. */
+  readonly own: OwnRecipes
   /** False where a file could not be read: names that seem unknown may be in it, so they are not called so. */
   readonly complete: boolean
   readonly faults: Faults

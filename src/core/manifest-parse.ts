@@ -4,6 +4,7 @@
 import type { Json } from './canonical.ts'
 import { digest } from './canonical.ts'
 import { confusableSkeleton } from './confusable.ts'
+import { isManifestFile } from './file-beside.ts'
 import type {
   AgentManifest,
   Fault,
@@ -25,6 +26,7 @@ import { emptyReadSet, readDocument } from './manifest-read.ts'
 import { MANIFEST_KINDS } from './manifest-schema.ts'
 import { MAX_FILES, MAX_TOTAL_BYTES } from './manifest-text.ts'
 import { readYaml } from './manifest-yaml.ts'
+import { ownRecipes } from './own-recipe.ts'
 import type { Recipe } from './recipe.ts'
 
 export { confusableSkeleton } from './confusable.ts'
@@ -45,8 +47,6 @@ export type ParseOptions = {
 }
 
 export type Parsed = { readonly ok: true; readonly set: ManifestSet } | { readonly ok: false; readonly faults: Fault[] }
-
-const isManifestFile = (path: string): boolean => /\.ya?ml$/.test(path)
 
 /** Whether the set is small enough, and its paths are plain relative ones. */
 const areFitFiles = (files: ManifestFiles, faults: Faults): boolean => {
@@ -113,18 +113,32 @@ const addSharedKeyWarnings = (agents: ReadonlyMap<string, AgentManifest>, faults
 }
 
 /** What a document says, as its digest covers it: what is written, defaults, keys by thumbprint; never places or files. */
-const canonicalDocument = ({ document }: Read<ManifestKind>, keys: readonly IdentityKey[]): Json => {
-  const spec = { ...document.spec, identity: undefined }
+const canonicalDocument = ({ document }: Read<ManifestKind>, keys: readonly IdentityKey[], recipe?: string): Json => {
+  const target =
+    'target' in document.spec && recipe !== undefined ? { ...document.spec.target, recipeFile: recipe } : {}
+  const spec = { ...document.spec, identity: undefined, ...(recipe === undefined ? {} : { target }) }
   return JSON.parse(JSON.stringify({ ...document, spec, keys: keys.map((key) => key.kid) }))
 }
 
-const canonicalDocuments = (read: ReadSet, agents: ReadonlyMap<string, AgentManifest>): Map<string, Json> => {
+const canonicalDocuments = (
+  read: ReadSet,
+  agents: ReadonlyMap<string, AgentManifest>,
+  tools: ReadonlyMap<string, ToolManifest>,
+): Map<string, Json> => {
+  const recipeOf = (name: string) => {
+    const target = tools.get(name)?.target
+    return target === undefined || target.type === 'none' ? undefined : target.ownRecipe
+  }
   const documents = new Map<string, Json>()
   for (const kind of MANIFEST_KINDS) {
     for (const [name, document] of read.documents[kind]) {
       documents.set(
         `${kind}/${name}`,
-        canonicalDocument(document, kind === 'Agent' ? (agents.get(name)?.keys ?? []) : []),
+        canonicalDocument(
+          document,
+          kind === 'Agent' ? (agents.get(name)?.keys ?? []) : [],
+          kind === 'Tool' ? recipeOf(name) : undefined,
+        ),
       )
     }
   }
@@ -143,7 +157,8 @@ const link = (linking: Linking, files: ManifestFiles): ManifestSet => {
   addConfusableFaults(read, faults)
   addSharedResourceFaults(tools, read, faults)
   addSharedKeyWarnings(agents, faults)
-  const documents = canonicalDocuments(read, agents)
+  linking.own.warnUnused()
+  const documents = canonicalDocuments(read, agents, tools)
   return {
     digest: digest(Object.fromEntries(documents)),
     agents,
@@ -156,7 +171,7 @@ const link = (linking: Linking, files: ManifestFiles): ManifestSet => {
 }
 
 /**
- * Reads a whole manifest set: YAML files, and the key files that they name. Either every document is right and the set
+ * Reads a whole manifest set: YAML files, and the key files and recipes that they name. Either every document is right and the set
  * is whole, or nothing is believed and `faults` says what to do, at most 100 of them and then how many more.
  */
 export const parseManifests = (files: ManifestFiles, options: ParseOptions): Parsed => {
@@ -179,6 +194,7 @@ export const parseManifests = (files: ManifestFiles, options: ParseOptions): Par
     faults.add({ file: '.', line: 1, column: 1 }, message)
   }
   const { issuerOrigin, known, recipes } = options
-  const set = link({ read, known, issuerOrigin, recipes, complete, faults }, files)
+  const own = ownRecipes(files, faults)
+  const set = link({ read, known, issuerOrigin, recipes, own, complete, faults }, files)
   return faults.count() > 0 ? { ok: false, faults: faults.faults() } : { ok: true, set }
 }

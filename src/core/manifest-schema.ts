@@ -166,6 +166,11 @@ const target = z.strictObject({
     .optional()
     .describe('What is done about what others do in the tool'),
   recipe: text(255).optional().describe('Type http: the name of a recipe that Hallpass ships'),
+  recipeFile: text(255)
+    .optional()
+    .describe(
+      'Type http: a recipe of your own in a file beside the manifest, NAME.recipe.yaml, in place of a shipped one',
+    ),
   values: record(
     z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,62}$/, 'must be a letter, then letters, digits and _'),
     z.string().max(1000, 'must be at most 1000 characters'),

@@ -5,6 +5,7 @@ import type { AccountTarget, ReconcilePolicy, ToolManifest, ToolTarget } from '.
 import { type Faults, oneOf, quoted, suggestion } from './manifest-faults.ts'
 import type { Read } from './manifest-read.ts'
 import type { Path } from './manifest-yaml.ts'
+import type { OwnRecipe, OwnRecipes } from './own-recipe.ts'
 import type { Recipe } from './recipe.ts'
 import { faultsOfUse } from './recipe-parse.ts'
 import { isOnOrigin, normalizeResource } from './resource-url.ts'
@@ -15,6 +16,7 @@ import { targetWarnings } from './target-limits.ts'
 type Linking = {
   readonly issuerOrigin: string | null
   readonly recipes: ReadonlyMap<string, Recipe> | undefined
+  readonly own: OwnRecipes
   readonly faults: Faults
 }
 
@@ -40,16 +42,20 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
         faults.add(yaml.keyPlace([...PATH, field]), `"${field}" says nothing of a target of type none: remove it`)
     return NONE
   }
-  const { url, secret, rights, recipe, values, reconcile } = fields
+  const { url, secret, rights, recipe, recipeFile, values, reconcile } = fields
   for (const [field, meaning] of Object.entries(NEEDED))
     if (fields[field as keyof typeof NEEDED] === undefined) add([], `"${field}" is missing (${meaning})`)
   if (type === 'http') {
-    if (recipe === undefined) add([], '"recipe" is missing (the name of a recipe that Hallpass ships)')
+    if (recipe === undefined && recipeFile === undefined)
+      add([], '"recipe" is missing (the name of a recipe that Hallpass ships), or "recipeFile" (one of your own)')
+    if (recipe !== undefined && recipeFile !== undefined)
+      faults.add(yaml.keyPlace([...PATH, 'recipeFile']), '"recipe" is there too: say one of the two')
   } else {
-    for (const [field, value] of Object.entries({ recipe, values }))
+    for (const [field, value] of Object.entries({ recipe, recipeFile, values }))
       if (value !== undefined)
         faults.add(yaml.keyPlace([...PATH, field]), `"${field}" is for a target of type http alone: remove it`)
   }
+  const own = type === 'http' && recipeFile !== undefined ? ownRecipe(tool, recipeFile, linking) : null
   if (url === undefined || secret === undefined || rights === undefined) return NONE
   if (!isSecretReference(secret))
     add(['secret'], '"secret" must be a reference, env:HALLPASS_TOOL_NAME or file:NAME: never the secret itself')
@@ -58,13 +64,17 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
   else if (linking.issuerOrigin !== null && isOnOrigin(normalized.value, linking.issuerOrigin))
     add(['url'], `"url" ${quoted(normalized.value)} is on Hallpass's own origin: it is where the tool is`)
   addRightFaults(tool, rights, linking)
-  if (type === 'http' && recipe !== undefined) addRecipeFaults(add, { recipe, values: values ?? {}, rights }, linking)
-  addWarnings(tool, type, linking, recipe)
+  const used = own?.recipe ?? (type === 'http' && recipe !== undefined ? shipped(add, recipe, linking) : undefined)
+  if (used !== undefined)
+    for (const { path, message } of faultsOfUse(used, { values: values ?? {}, rights })) add(path, message)
+  for (const warning of targetWarnings(type, used))
+    faults.warn(yaml.place([...PATH, 'type']), `tool ${quoted(tool.name)} (${type}) ${warning}`)
   return {
     type,
     url: normalized.ok ? normalized.value : url,
     secret,
     recipe: recipe ?? null,
+    ...(own === null ? {} : { ownRecipe: own.json }),
     values: values ?? {},
     rights: Object.fromEntries(Object.entries(rights).map(([scope, words]) => [scope, [...new Set(words)].sort()])),
     reconcile: { ...POLICY, ...reconcile, exempt: [...new Set(reconcile?.exempt ?? [])].sort() },
@@ -106,28 +116,22 @@ const addRightFaults = (tool: Read<'Tool'>, rights: AccountTarget['rights'], { f
 }
 
 type Add = (path: Path, message: string) => void
-type Use = { readonly recipe: string } & Pick<AccountTarget, 'values' | 'rights'>
-
-const addRecipeFaults = (add: Add, use: Use, { recipes }: Linking): void => {
-  if (recipes === undefined) return
-  const recipe = recipes.get(use.recipe)
-  if (recipe !== undefined) for (const { path, message } of faultsOfUse(recipe, use)) add(path, message)
-  else {
+/** Undefined where there is none of that name, or none is known. */
+const shipped = (add: Add, name: string, { recipes }: Linking): Recipe | undefined => {
+  const recipe = recipes?.get(name)
+  if (recipes !== undefined && recipe === undefined) {
     const known = [...recipes.keys()]
-    const otherwise = `: there is ${oneOf(known)}`
-    add(['recipe'], `no recipe ${quoted(use.recipe)}${suggestion(use.recipe, known, otherwise)}`)
+    const otherwise = `: there is ${oneOf(known)}, or "recipeFile" for one of your own`
+    add(['recipe'], `no recipe ${quoted(name)}${suggestion(name, known, otherwise)}`)
   }
+  return recipe
 }
 
-const addWarnings = (
-  tool: Read<'Tool'>,
-  type: AccountTarget['type'],
-  { faults, recipes }: Linking,
-  recipe?: string,
-): void => {
-  const { yaml, name } = tool
-  for (const warning of targetWarnings(type, recipes?.get(recipe ?? '')))
-    faults.warn(yaml.place([...PATH, 'type']), `tool ${quoted(name)} (${type}) ${warning}`)
+/** What is wrong within the file is told at its own lines. */
+const ownRecipe = ({ yaml }: Read<'Tool'>, written: string, { own, faults }: Linking): OwnRecipe | null => {
+  const found = own.read(yaml.file, written)
+  if (!found.ok) faults.add(yaml.place([...PATH, 'recipeFile']), found.error)
+  return found.ok ? found.value : null
 }
 
 /** Values of an access entry that could not be written into a right of the tool's: they would be refused at each use. */

@@ -99,8 +99,10 @@ export type TargetConnection = {
   readonly url: string
   /** `env:HALLPASS_TOOL_…` or `file:…`; never the secret itself. */
   readonly secret: string
-  /** Of type `http` alone: a recipe's name and what fills its templates. */
+  /** Of type `http` alone: the name of a recipe that is shipped, and what fills its templates. */
   readonly recipe: string | null
+  /** In place of a shipped one, the operator's own as it was accepted: what its file says, as JSON in the order of the file. */
+  readonly ownRecipe?: string
   readonly values: Readonly<Record<string, string>>
 }
 
@@ -183,7 +185,7 @@ export type ManifestSet = {
 /** One thing wrong with a manifest set, where, and what to do about it. */
 export type Fault = Source & { readonly message: string }
 
-/** The files of a manifest set as they were read: relative POSIX path → bytes. Includes key files. */
+/** The files of a manifest set as they were read: relative POSIX path → bytes. Includes key files and recipes. */
 export type ManifestFiles = ReadonlyMap<string, Uint8Array>
 
 /** Names once in force and now gone: they grant nothing and warn; one never known is a fault (P3). */

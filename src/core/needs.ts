@@ -5,6 +5,7 @@ import { type Acceptor, AUTHORITY_TABLE, type AuthorityField } from './authority
 import { type Authority, covers } from './compile-slices.ts'
 import type { AccountTarget, ToolUpstream } from './manifest.ts'
 import type { Need } from './model.ts'
+import { ownRecipeLines } from './own-recipe.ts'
 import { ruleText } from './path-rule.ts'
 import { type AccessValue, type SliceValue, sliceId, type TeamValue, type ToolValue } from './slice.ts'
 
@@ -194,7 +195,15 @@ const upstreamFields = ({ url, secret, header, prefix, pass, bodyBytes }: ToolUp
   ['upstream.maxBody', { field: 'Tool.spec.upstream.maxBody', value: `${bodyBytes} bytes` }],
 ]
 
-const targetFields = ({ url, secret, rights, reconcile, recipe, values }: AccountTarget): [string, ToolField][] => [
+const targetFields = ({
+  url,
+  secret,
+  rights,
+  reconcile,
+  recipe,
+  ownRecipe,
+  values,
+}: AccountTarget): [string, ToolField][] => [
   ['target.url', { field: 'Tool.spec.target.url', value: url }],
   ['target.secret', { field: 'Tool.spec.target.secret', value: secret }],
   ...Object.entries(rights).map(([scope, words]): [string, ToolField] => [
@@ -206,6 +215,10 @@ const targetFields = ({ url, secret, rights, reconcile, recipe, values }: Accoun
   ['target.overScoped', { field: 'Tool.spec.target.reconcile.overScoped', value: reconcile.overScoped }],
   ['target.exempt', { field: 'Tool.spec.target.reconcile.exempt', value: reconcile.exempt.join(', ') || 'nobody' }],
   ['target.recipe', { field: 'Tool.spec.target.recipe', value: recipe ?? 'none' }],
+  ...(ownRecipe === undefined ? [] : ownRecipeLines(ownRecipe)).map(([place, value]): [string, ToolField] => [
+    `target.recipeFile ${place}`,
+    { field: 'Tool.spec.target.recipeFile', value },
+  ]),
   ['target.values', { field: 'Tool.spec.target.values{}', value: valuesText(values) }],
 ]
 

@@ -12,6 +12,17 @@ import { detailsNamed } from './rights.ts'
 const BYTES_MAX = 64 * 1024
 
 export function parseRecipe(file: string, bytes: Uint8Array): Result<Recipe, readonly Fault[]> {
+  const read = parseWritten(file, bytes)
+  return read.ok ? ok(read.value.recipe) : read
+}
+
+type Written = {
+  readonly recipe: Recipe
+  /** As plain data, before any default. */
+  readonly written: unknown
+}
+
+export function parseWritten(file: string, bytes: Uint8Array): Result<Written, readonly Fault[]> {
   const faults = collectFaults()
   if (bytes.byteLength > BYTES_MAX) {
     faults.add({ file, line: 1, column: 1 }, `a recipe is at most ${BYTES_MAX} bytes`)
@@ -23,16 +34,34 @@ export function parseRecipe(file: string, bytes: Uint8Array): Result<Recipe, rea
     if (faults.count() === 0) faults.add({ file, line: 1, column: 1 }, 'there is no recipe here')
     return err(faults.faults())
   }
-  const read = recipeSchema.safeParse(document.value)
-  if (read.success)
-    for (const { path, message } of faultsOf(read.data)) faults.add(document.place(path), `${fieldOf(path)} ${message}`)
-  else
-    for (const issue of read.error.issues) {
-      if (issue.code === 'unrecognized_keys')
-        for (const key of issue.keys) faults.add(document.keyPlace([...issue.path, key]), `unknown key ${quoted(key)}`)
-      else faults.add(document.place(issue.path), `${fieldOf(issue.path)}: ${issue.message}`)
-    }
-  return faults.count() > 0 || !read.success ? err(faults.faults()) : ok(read.data)
+  const read = recipeOf(document.value)
+  if (read.ok) return ok({ recipe: read.value, written: document.value })
+  for (const { path, message, ofKey = false } of read.error)
+    faults.add(ofKey ? document.keyPlace(path) : document.place(path), ofKey ? message : `${fieldOf(path)}${message}`)
+  return err(faults.faults())
+}
+
+/** Plain data, held to the language: its shape, and what the shape alone does not say. */
+export function recipeOf(value: unknown): Result<Recipe, readonly (RecipeFault & { readonly ofKey?: boolean })[]> {
+  const read = recipeSchema.safeParse(value)
+  if (read.success) {
+    const faults = faultsOf(read.data)
+    return faults.length === 0
+      ? ok(read.data)
+      : err(faults.map(({ path, message }) => ({ path, message: ` ${message}` })))
+  }
+  return err(
+    read.error.issues.flatMap((issue) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => ({ path: [...issue.path, key], message: `unknown key ${quoted(key)}`, ofKey: true }))
+        : [
+            {
+              path: issue.path,
+              message: `: ${issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? '') : issue.message}`,
+            },
+          ],
+    ),
+  )
 }
 
 type Use = {

@@ -1,6 +1,7 @@
 // Connects what actions know of tools' own admin APIs with the adapters that speak to them. An admin's secret is opened
 // at each call, for the connection that it was accepted with, and given to nobody else (S5).
 
+import { LRUCache } from 'lru-cache'
 import type { Targets } from '../actions/ports.ts'
 import { readToolSecret, type SecretSources } from '../adapters/system/tool-secrets.ts'
 import { httpCall } from '../adapters/targets/http-call.ts'
@@ -10,6 +11,8 @@ import { redmineTarget } from '../adapters/targets/redmine.ts'
 import { rtTarget } from '../adapters/targets/rt.ts'
 import { shippedRecipes } from '../adapters/targets/shipped-recipes.ts'
 import type { TargetConnection } from '../core/manifest.ts'
+import { acceptedRecipe } from '../core/own-recipe.ts'
+import type { Recipe } from '../core/recipe.ts'
 import { faultsOfUse } from '../core/recipe-parse.ts'
 import type { Secret } from '../core/secret.ts'
 import { type Target, TargetFailure } from '../core/target.ts'
@@ -22,14 +25,26 @@ export const TARGET_MAKERS: TargetMakers = {
   redmine: ({ url }, secret) => redmineTarget({ url, secret, call: httpCall() }),
   rt: ({ url }, secret) => rtTarget({ url, secret, call: httpCall() }),
   influxdb: ({ url }, secret) => influxdbTarget({ url, secret, call: httpCall() }),
-  http: ({ url, recipe: name, values }, secret) => {
-    const recipe = shippedRecipes().get(name ?? '')
+  http: ({ url, recipe: name, ownRecipe, values }, secret) => {
+    const recipe = ownRecipe === undefined ? shippedRecipes().get(name ?? '') : readAccepted(ownRecipe)
     if (recipe === undefined)
       throw new TargetFailure('refused', `this version has no recipe ${JSON.stringify(name)}`, { mayHaveActed: false })
     const [fault] = faultsOfUse(recipe, { values, rights: {} })
     if (fault !== undefined) throw new TargetFailure('refused', fault.message, { mayHaveActed: false })
     return recipeTarget({ url, secret, call: httpCall(), recipe, values })
   },
+}
+
+/** By what they say. Tools are asked for four times a second, and a recipe takes a millisecond to read. */
+const accepted = new LRUCache<string, Recipe>({ max: 100 })
+
+function readAccepted(json: string): Recipe {
+  const known = accepted.get(json)
+  if (known !== undefined) return known
+  const read = acceptedRecipe(json)
+  if (!read.ok) throw new TargetFailure('refused', read.error, { mayHaveActed: false })
+  accepted.set(json, read.value)
+  return read.value
 }
 
 export type ConnectedTargets = Targets & { onWake(listener: () => void): void }

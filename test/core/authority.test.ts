@@ -174,6 +174,7 @@ for (const [field, one, other] of [
   ['reconcile.overScoped', {}, { reconcile: { ...connection.reconcile, overScoped: 'report' } }],
   ['reconcile.exempt', {}, { reconcile: { ...connection.reconcile, exempt: ['*'] } }],
   ['recipe', {}, { recipe: 'another' }],
+  ['recipeFile', { ownRecipe: '{"remove":[]}' }, { ownRecipe: '{"remove":[{"get":"/a"}]}' }],
   ['values{}', { values: { a: '1' } }, { values: {} }],
 ] as const)
   UNORDERED[`Tool.spec.target.${field}`] = [

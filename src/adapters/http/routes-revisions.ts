@@ -28,7 +28,7 @@ const files = z
     z.union([z.string(), z.strictObject({ base64: z.base64() })]).openapi({ description: 'Text, or bytes as base64.' }),
   )
   .refine((all) => Object.keys(all).length <= FILES_MAX, 'has too many files')
-  .openapi({ description: 'Path relative to the manifests folder → content, key files included.' })
+  .openapi({ description: 'Path relative to the manifests folder → content, key files and recipes included.' })
 
 async function parsed({ deps, parts }: Call, given: z.output<typeof files>): Promise<Result<ManifestSet, Problem>> {
   const bytes: ManifestFiles = new Map(

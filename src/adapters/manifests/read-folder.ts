@@ -6,6 +6,7 @@ import type { Dirent } from 'node:fs'
 import { constants } from 'node:fs'
 import { lstat, open, readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isManifestFile } from '../../core/file-beside.ts'
 import type { ManifestFiles } from '../../core/manifest.ts'
 import { printable } from '../../core/manifest-faults.ts'
 import { MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES } from '../../core/manifest-text.ts'
@@ -47,7 +48,7 @@ const sortedEntries = async (folder: string, shown: string): Promise<Dirent[]> =
   }
 }
 
-/** Every manifest and key file under a folder, by its relative POSIX path, with what tells an edit without reading it. */
+/** Every manifest, key file and recipe under a folder, by its relative POSIX path, with what tells an edit without reading it. */
 const listFiles = async (root: string, shownRoot: string): Promise<Entry[]> => {
   const found: Entry[] = []
   let folders = 0
@@ -66,7 +67,7 @@ const listFiles = async (root: string, shownRoot: string): Promise<Entry[]> => {
       else if (READ_NAMES.test(entry.name)) {
         if (!entry.isFile()) throw new Unfit(`${printable(path, 300)} is not a plain file: remove it`)
         if (found.length >= MAX_FILES)
-          throw new Unfit(`the folder holds more than ${MAX_FILES} manifests and key files`)
+          throw new Unfit(`the folder holds more than ${MAX_FILES} manifests, key files and recipes`)
         const stat = await lstat(join(root, path), { bigint: true })
         const stamp = `${stat.size} ${stat.mtimeNs} ${stat.ctimeNs} ${stat.ino}`
         found.push({ path, size: Number(stat.size), stamp })
@@ -120,7 +121,7 @@ const assertInside = async (root: string, entries: readonly Entry[]): Promise<vo
 
 const readFiles = async (root: string, shownRoot: string): Promise<FolderRead> => {
   const entries = await listFiles(root, shownRoot)
-  if (!entries.some((entry) => /\.ya?ml$/.test(entry.path))) {
+  if (!entries.some((entry) => isManifestFile(entry.path))) {
     throw new Unfit(`${printable(shownRoot, 300)} holds no manifest (*.yaml): nothing changes`)
   }
   if (entries.reduce((total, entry) => total + entry.size, 0) > MAX_TOTAL_BYTES) {
@@ -138,7 +139,7 @@ const readFiles = async (root: string, shownRoot: string): Promise<FolderRead> =
 }
 
 /**
- * Reads the manifests (`*.yaml`, `*.yml`) and key files (`*.pem`, `*.json`) under a folder, without dotfiles.
+ * Reads the manifests and recipes (`*.yaml`, `*.yml`) and key files (`*.pem`, `*.json`) under a folder, without dotfiles.
  * `fingerprint` is SHA-256 over names and contents. The message says what is wrong and what to do; expected trouble
  * (missing, empty, unreadable, links, special files, too much, git at work) never throws.
  */
