@@ -9,13 +9,15 @@ const STEPS_DEEP = 4
 /** What fills templates in every recipe. */
 const WANTED = ['label', 'rights', 'until', 'untilSeconds', 'seconds']
 const GIVEN = [...WANTED, 'name', 'key', 'value']
+const PASSWORD = 'password'
 export type RecipeFault = { readonly path: readonly PropertyKey[]; readonly message: string }
 
 /** What the shape alone does not say: every name that is used is bound somewhere, and every step can be taken. */
 export function faultsOf(recipe: Recipe): readonly RecipeFault[] {
   const faults: RecipeFault[] = []
   const add = (path: readonly PropertyKey[], message: string) => void faults.push({ path, message })
-  const known = new Set([...GIVEN, ...Object.keys(recipe.values), ...Object.keys(recipe.rights)])
+  const own = recipe.presents.secret === undefined ? [] : [PASSWORD]
+  const known = new Set([...GIVEN, ...own, ...Object.keys(recipe.values), ...Object.keys(recipe.rights)])
   for (const [form, { text, parts, per, highest }] of Object.entries(recipe.rights)) {
     const at = ['rights', form]
     if (form === 'account' || GIVEN.includes(form)) add(at, 'has a name that means something else')
@@ -31,7 +33,7 @@ export function faultsOf(recipe: Recipe): readonly RecipeFault[] {
   }
   const all = placesOf(recipe)
   if (all.length > STEPS_MAX) add([], `has more than ${STEPS_MAX} steps`)
-  const taken = new Set([...WANTED, ...Object.keys(recipe.values), ...Object.keys(recipe.rights)])
+  const taken = new Set([...WANTED, ...own, ...Object.keys(recipe.values), ...Object.keys(recipe.rights)])
   for (const { parts } of Object.values(recipe.rights))
     for (const part of Object.keys(parts))
       if (taken.has(part)) add(['rights'], `the part "${part}" has a name that means something else`)
@@ -89,9 +91,24 @@ export function faultsOf(recipe: Recipe): readonly RecipeFault[] {
   if (!keeps && recipe.secret.length === 0) add(['secret'], 'is missing')
   if (!keeps && recipe.capabilities.lists) add(['capabilities', 'lists'], 'a tool that keeps nothing lists nothing')
   check(recipe.headers, ['headers'])
+  for (const { path, message } of presentsFaults(recipe)) add(path, message)
   check(recipe.probe.get, ['probe', 'get'])
   if (recipe.auth.kind === 'app-jwt') check(recipe.auth.issuer, ['auth', 'issuer'])
   return faults
+}
+
+function presentsFaults({ presents, keeps, secret }: Recipe): readonly RecipeFault[] {
+  const path = ['presents', 'secret']
+  if (presents.secret === undefined)
+    return presents.base64 === undefined
+      ? []
+      : [{ path: ['presents', 'base64'], message: 'is for a "secret" beside it' }]
+  const named = namesIn(presents.secret)
+  if (named === null || !named.includes(PASSWORD) || named.some((one) => one !== PASSWORD && one !== 'name'))
+    return [{ path, message: 'must name {password}, and may name {name}' }]
+  if (keeps === 'nothing') return [{ path, message: 'is for a tool that keeps accounts' }]
+  // An account that is there already, half made, must come to know it too.
+  return secret.length > 0 ? [] : [{ path, message: 'needs steps under "secret" that tell the tool {password}' }]
 }
 
 type Place = { readonly step: Step; readonly at: readonly PropertyKey[]; readonly deep: number }

@@ -66,7 +66,19 @@ const text = (most: number) => z.string().max(most, `must be at most ${most} cha
 const scalar = z.union([text(500), z.number(), z.boolean()])
 const pointer = text(200).regex(POINTER, 'must be a JSON pointer, like /user/id')
 const path = text(300).regex(PATH, 'must be a path from the root of the tool, like /users/{id}')
-const header = z.string().regex(HEADER, 'must be the name of a header')
+/**
+ * Headers that say where a request goes or where it ends, and not what is asked: they are the connection's alone. With Host a
+ * recipe would reach another site behind the same address (S5).
+ */
+const OF_THE_CONNECTION =
+  /^(?:host|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|content-length|forwarded|x-forwarded-.*|x-original-.*)$/i
+const header = z
+  .string()
+  .regex(HEADER, 'must be the name of a header')
+  .refine(
+    (name) => !OF_THE_CONNECTION.test(name),
+    'is no header of a recipe: where a call goes is the url of the manifest',
+  )
 const few = <T extends z.ZodType>(of: T, most = 20) =>
   z.record(name, of).refine((map) => Object.keys(map).length <= most, `must have at most ${most} entries`)
 const parameters = <K extends z.ZodType<string, string>, T extends z.ZodType>(key: K, of: T) =>
@@ -147,7 +159,13 @@ export const recipeSchema = z.strictObject({
     probes: z.boolean(),
     deadWithinMilliseconds: z.int().min(0).max(600_000),
   }),
-  presents: z.strictObject({ header, prefix: text(60) }),
+  presents: z.strictObject({
+    header,
+    prefix: text(60),
+    // Where a tool is told a secret and gives none: what it is told is made here, {password}, new for each account.
+    secret: text(100).optional(),
+    base64: z.boolean().optional(),
+  }),
   auth,
   headers: parameters(header, text(500)).default({}),
   values: few(partKind).default({}),

@@ -1,16 +1,20 @@
 // Any tool with an admin API, by its recipe: looks up, makes, gives, takes and removes as the recipe says, and believes only
 // what it reads afterwards. In which order, and what is enough, is decided here and by no recipe.
 
+import { Buffer } from 'node:buffer'
+import { randomBytes } from 'node:crypto'
 import type { Recipe, RightForm, Scalar } from '../../core/recipe.ts'
 import { type ParsedRights, type Parts, parseRights, textOfRight, textsOf } from '../../core/recipe-rights.ts'
 import { Secret } from '../../core/secret.ts'
 import { type HeldAccount, type Target, TargetFailure } from '../../core/target.ts'
 import { converse, type TargetConfig } from './conversation.ts'
 import { type Operation, openOperation, sharedHeaders, type Yielded } from './recipe-steps.ts'
-import { fillPath, type Scope } from './recipe-template.ts'
+import { fillPath, fillText, type Scope } from './recipe-template.ts'
 import { sameRights, sortedRights } from './rights.ts'
 
 const SECRET_MAX = 8192
+/** Of a secret that is made here: 256 bits. */
+const PASSWORD_BYTES = 32
 
 type Entry = { readonly form: string; readonly parts: Parts; readonly scope: Scope }
 type Found = HeldAccount & { readonly entries: readonly Entry[]; readonly scope: Scope }
@@ -84,9 +88,11 @@ export function recipeTarget(config: RecipeConfig): Target {
   }
 
   /** Exactly these, of the forms that can be given and taken: first what is too much, then what is missing. */
-  async function settle(on: Operation, before: Found, wanted: ParsedRights, more: Scope = new Map()): Promise<Found> {
+  async function settle(on: Operation, before: Found, wanted: ParsedRights, given: Scope = new Map()): Promise<Found> {
     let found = before
     const texts = textsOf(recipe, wanted)
+    // All of them, for tools that are told the whole list at once.
+    const more: Scope = new Map<string, unknown>([...given, ['rights', texts]])
     if (recipe.reset.length > 0 && found.rights.some((right) => !texts.includes(right))) {
       await on.run(recipe.reset, new Map([...more, ...found.scope]))
       found = await mustLookUp(on, found.name)
@@ -107,7 +113,8 @@ export function recipeTarget(config: RecipeConfig): Target {
           textsIn(form, asked.get(key)),
         )
       for (const [key, [entry]] of held)
-        if (entry !== undefined && !isAsHeld(key)) await on.run(recipe.take[name] ?? [], new Map(entry.scope))
+        if (entry !== undefined && !isAsHeld(key))
+          await on.run(recipe.take[name] ?? [], new Map([...more, ...entry.scope]))
       for (const [key, rights] of asked)
         if (!isAsHeld(key))
           await on.run(
@@ -126,7 +133,10 @@ export function recipeTarget(config: RecipeConfig): Target {
   }
 
   function secretIn(on: Operation, scope: Scope): Secret {
-    const secret = scope.get('secret')
+    const { presents } = recipe
+    const made = presents.secret === undefined ? null : fillText(presents.secret, scope)
+    const secret =
+      made === null ? scope.get('secret') : presents.base64 === true ? Buffer.from(made).toString('base64') : made
     if (typeof secret !== 'string' || !/^[!-~]+$/.test(secret) || secret.length > SECRET_MAX)
       throw on.talk.failure('garbled', 'the tool gave no secret')
     return new Secret(secret)
@@ -150,7 +160,10 @@ export function recipeTarget(config: RecipeConfig): Target {
   }
 
   return {
-    capabilities: { ...recipe.capabilities, presents: recipe.presents },
+    capabilities: {
+      ...recipe.capabilities,
+      presents: { header: recipe.presents.header, prefix: recipe.presents.prefix },
+    },
 
     canonical: (rights) => textsOf(recipe, parsed(rights)),
 
@@ -167,6 +180,9 @@ export function recipeTarget(config: RecipeConfig): Target {
         ['until', new Date(until).toISOString()],
         ['untilSeconds', Math.floor(until / 1000)],
         ['seconds', Math.max(1, Math.floor((until - Date.now()) / 1000))],
+        ...(recipe.presents.secret === undefined
+          ? []
+          : ([['password', randomBytes(PASSWORD_BYTES).toString('base64url')]] as const)),
       ])
       if (isStateless) {
         const made = await on.run(recipe.secret, given)
