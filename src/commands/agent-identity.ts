@@ -2,7 +2,7 @@
 // is read and signs here; it goes nowhere.
 
 import { createPrivateKey, createPublicKey, type KeyObject, randomUUID } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { calculateJwkThumbprint, SignJWT } from 'jose'
 import type { TokenAlg } from '../core/manifest.ts'
@@ -19,9 +19,13 @@ const TOO_SHORT_MS = 30_000
 
 export type AgentIdentity = {
   readonly agent: string
+  /** The broker's origin. */
+  readonly url: URL
   /** The API with this agent's session, a new one where the last is about to end. */
   api(): Promise<Remote>
   session(): Promise<{ readonly token: string; readonly expiresInSeconds: number }>
+  /** The broker no longer takes this session's token: the next step opens another. */
+  dismiss(token: string): void
   /** RFC 8693. */
   exchange(grantId: string): Promise<{
     readonly token: string
@@ -34,12 +38,11 @@ export type AgentIdentity = {
   revoke(credential: string): Promise<void>
 }
 
-/** From HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY. */
-export async function agentIdentity({
-  env,
-  cwd,
-  terminal,
-}: Pick<Cli, 'env' | 'cwd' | 'terminal'>): Promise<AgentIdentity> {
+/** From HALLPASS_URL, HALLPASS_AGENT and HALLPASS_AGENT_KEY. The broker is asked when a session is needed, not before. */
+export function agentIdentity(
+  { env, cwd, terminal }: Pick<Cli, 'env' | 'cwd' | 'terminal'>,
+  { sharedKey = 'warn' }: { readonly sharedKey?: 'warn' | 'refuse' } = {},
+): AgentIdentity {
   const named = (name: string) => (env[name] ?? '').trim()
   const missing = ['HALLPASS_URL', 'HALLPASS_AGENT', 'HALLPASS_AGENT_KEY'].filter((name) => named(name) === '')
   if (missing.length > 0)
@@ -53,19 +56,27 @@ export async function agentIdentity({
     )
   const agent = named('HALLPASS_AGENT')
   const url = brokerUrl(named('HALLPASS_URL'))
-  const key = readKey(resolve(cwd, named('HALLPASS_AGENT_KEY')), (text) => terminal.note(text))
+  const key = readKey(resolve(cwd, named('HALLPASS_AGENT_KEY')), (text) => {
+    if (sharedKey === 'refuse') throw new Stop(1, text, ['Then start it again.'])
+    terminal.note(`warning: ${text}`)
+  })
   const anyone = remoteAt({ by: 'url', url, token: null })
-  const metadata = objectOf(await anyone.call({ path: '/.well-known/oauth-authorization-server' }))
-  // RFC 8414 section 3.3: what names another issuer is not believed.
-  if (metadata.issuer !== url.origin)
-    throw new Stop(2, `${url.origin} says that its issuer is ${textOf(metadata.issuer) || 'not known'}`, [
-      'Set HALLPASS_URL to the broker’s issuer.',
-    ])
+  let isBelieved = false
+  const believe = async () => {
+    const metadata = objectOf(await anyone.call({ path: '/.well-known/oauth-authorization-server' }))
+    // RFC 8414 section 3.3: what names another issuer is not believed.
+    if (metadata.issuer !== url.origin)
+      throw new Stop(2, `${url.origin} says that its issuer is ${textOf(metadata.issuer) || 'not known'}`, [
+        'Set HALLPASS_URL to the broker’s issuer.',
+      ])
+    isBelieved = true
+  }
 
-  let current: { token: string; endsAt: number } | null = null
-  const session = async () => {
-    if (current !== null && current.endsAt - performance.now() > TOO_SHORT_MS)
-      return { token: current.token, expiresInSeconds: Math.floor((current.endsAt - performance.now()) / 1000) }
+  type Session = { readonly token: string; readonly endsAt: number }
+  let current: Session | null = null
+  let coming: Promise<Session> | null = null
+  const openSession = async (): Promise<Session> => {
+    if (!isBelieved) await believe()
     const opened = objectOf(
       await anyone.call({
         path: '/oauth/token',
@@ -76,13 +87,26 @@ export async function agentIdentity({
         },
       }),
     )
-    const expiresInSeconds = numberOf(opened.expires_in)
-    current = { token: textOf(opened.access_token), endsAt: performance.now() + expiresInSeconds * 1000 }
-    return { token: current.token, expiresInSeconds }
+    const endsAt = performance.now() + numberOf(opened.expires_in) * 1000
+    current = { token: textOf(opened.access_token), endsAt }
+    return current
+  }
+  const session = async () => {
+    const isGood = current !== null && current.endsAt - performance.now() > TOO_SHORT_MS
+    if (!isGood)
+      coming ??= openSession().finally(() => {
+        coming = null
+      })
+    const { token, endsAt } = isGood ? current! : await coming!
+    return { token, expiresInSeconds: Math.floor((endsAt - performance.now()) / 1000) }
   }
   return {
     agent,
+    url,
     session,
+    dismiss(token) {
+      if (current?.token === token) current = null
+    },
     api: async () => remoteAt({ by: 'url', url, token: (await session()).token }),
     async exchange(grantId) {
       const { token } = await session()
@@ -131,18 +155,35 @@ function algOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): TokenAlg
   return asymmetricKeyType === 'ec' && asymmetricKeyDetails?.namedCurve === 'prime256v1' ? 'ES256' : null
 }
 
-function readKey(path: string, warn: (text: string) => void): KeyObject {
-  const there = statSync(path, { throwIfNoEntry: false })
-  if (there?.isFile() !== true || there.size > MAX_KEY_BYTES)
-    throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a key file`)
-  if ((there.mode & 0o077) !== 0) warn(`warning: ${path} can be read by others: chmod 600 it`)
+function readKey(path: string, shared: (text: string) => void): KeyObject {
+  const { bytes, mode } = bytesOf(path)
+  if ((mode & 0o077) !== 0) shared(`${path} can be read by others: chmod 600 it`)
   let key: KeyObject
   try {
-    key = createPrivateKey(readFileSync(path))
+    key = createPrivateKey(bytes)
   } catch {
     throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a private key in PEM without a passphrase`)
   }
   if (algOf(key) === null)
     throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is neither an EC P-256 key (ES256) nor an RSA key (RS256)`)
   return key
+}
+
+/** What is looked at is what is read: one opening of the file. */
+function bytesOf(path: string): { readonly bytes: Buffer; readonly mode: number } {
+  let file: number
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (thrown) {
+    const isDenied = thrown instanceof Error && 'code' in thrown && thrown.code === 'EACCES'
+    throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} ${isDenied ? 'cannot be read by this user' : 'is not a key file'}`)
+  }
+  try {
+    const there = fstatSync(file)
+    if (!there.isFile() || there.size > MAX_KEY_BYTES)
+      throw new Stop(1, `HALLPASS_AGENT_KEY: ${path} is not a key file`)
+    return { bytes: readFileSync(file), mode: there.mode }
+  } finally {
+    closeSync(file)
+  }
 }

@@ -64,7 +64,7 @@ export function addHolding(parent: Command, cli: Cli, kind: keyof typeof KINDS):
 
 export function addSessionToken(session: Command, cli: Cli): void {
   verb(session, 'token', 'print a session token, for curl (HALLPASS_AGENT, HALLPASS_AGENT_KEY)').action(async () => {
-    const { token, expiresInSeconds } = await (await agentIdentity(cli)).session()
+    const { token, expiresInSeconds } = await agentIdentity(cli).session()
     cli.terminal.answer({ accessToken: token, tokenType: 'Bearer', expiresInSeconds }, () => [token])
   })
 }

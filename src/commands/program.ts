@@ -15,6 +15,7 @@ import { addInspect } from './inspect.ts'
 import { addLater } from './later.ts'
 import { addLock } from './lock.ts'
 import { addLogin } from './login.ts'
+import { addMcp } from './mcp.ts'
 import { addProxy } from './proxy.ts'
 import { addDecisions, addRequest } from './request.ts'
 import { addRevision } from './revision.ts'
@@ -28,7 +29,7 @@ import { addToolSnippet } from './tool-snippet.ts'
 
 const ABOUT_ENVIRONMENT = `
 Where it speaks to: HALLPASS_URL and HALLPASS_TOKEN; then what login kept; then, without a token, the local socket in
-HALLPASS_DATA (./data), as the operator. An agent's commands (token, run, proxy, session token) use HALLPASS_URL,
+HALLPASS_DATA (./data), as the operator. An agent's commands (token, run, proxy, mcp, session token) use HALLPASS_URL,
 HALLPASS_AGENT and HALLPASS_AGENT_KEY.
 Exit codes: 0 ok, 1 usage or local fault, 2 refused, remote fault or something outstanding, 3 waiting for a person.`
 
@@ -56,6 +57,7 @@ export function createProgram(cli: Cli): Command {
   addToken(program, cli)
   addRun(program, cli)
   addProxy(program, cli)
+  addMcp(program, cli)
 
   const session = noun(program, 'session', 'sessions of agents: list, revoke, token')
   addHolding(session, cli, 'session')

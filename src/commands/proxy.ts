@@ -35,7 +35,7 @@ export function addProxy(program: Command, cli: Cli): void {
     .action(async (tool: string, { listen, socket, secretPath, ...options }: Options) => {
       if ((listen === undefined) === (socket === undefined))
         throw new Stop(1, 'say where to listen: --listen 127.0.0.1:PORT, or --socket PATH')
-      const identity = await agentIdentity(cli)
+      const identity = agentIdentity(cli)
       const asked = { ...options, reason: options.reason ?? `To call ${tool} from a program that takes only a URL` }
       let grant = await obtainGrant(cli, identity, tool, asked)
       const credential = freshCredential(identity, async (again) => {

@@ -33,7 +33,7 @@ export function addRun(program: Command, cli: Cli): void {
     .option('--reason <text>', 'why, for the owner; default: names the command')
     .addHelpText('after', ABOUT)
     .action(async ([file = '', ...args]: string[], { tool, ...options }: Options) => {
-      const identity = await agentIdentity(cli)
+      const identity = agentIdentity(cli)
       const reason = options.reason ?? `To run ${basename(file).slice(0, 200)}`
       const grant = await obtainGrant(cli, identity, tool, { ...options, reason })
       cli.exitAs(await runWith(cli, identity, { tool, grant: textOf(grant.id) }, file, args))

@@ -16,7 +16,7 @@ export function addToken(program: Command, cli: Cli): void {
   )
     .requiredOption('--reason <text>', 'why, for the owner: name the ticket or the alert')
     .action(async (tool: string, options: Asked) => {
-      const identity = await agentIdentity(cli)
+      const identity = agentIdentity(cli)
       const grant = await obtainGrant(cli, identity, tool, options)
       const issued = await identity.exchange(textOf(grant.id))
       const scopes = issued.scope.split(' ')

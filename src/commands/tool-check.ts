@@ -65,7 +65,7 @@ async function check(cli: Cli, tool: string, options: Options): Promise<void> {
   const outOfScope = options.expectOutOfScope === undefined ? null : targetOf(options.expectOutOfScope)
   const echo = options.echo === undefined ? null : urlOf(options.echo, '--echo')
   const reason = options.reason ?? `To check which credentials ${tool} accepts`
-  const identity = await agentIdentity(cli)
+  const identity = agentIdentity(cli)
   const grantOf = async (of: string, scope: readonly string[]) =>
     textOf((await obtainGrant(cli, identity, of, { ...options, scope, reason })).id)
   const grant = await grantOf(tool, options.scope)
@@ -150,7 +150,7 @@ async function revoked(
 
 /** A session's token, revoked before anyone is shown it: genuine, for another audience, and worth nothing. */
 async function deadSession(cli: Cli, identity: AgentIdentity): Promise<string> {
-  const { token } = await (await agentIdentity(cli)).session()
+  const { token } = await agentIdentity(cli).session()
   await identity.revoke(token)
   return token
 }

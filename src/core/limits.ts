@@ -176,6 +176,28 @@ export const MCP_SESSIONS = {
   forgottenMs: DAY * 1000,
 } as const
 
+/** The stdio bridge (`hallpass mcp`), which runs beside one client. */
+export const BRIDGE = {
+  /** One line from the client: no more than the broker takes. */
+  lineBytes: BODY_BYTES.mcp,
+  /** One message of the broker's. */
+  answerBytes: 16 * MIB,
+  /** Requests under way at a time. */
+  inFlight: 256,
+  /** Silence that ends a call or a stream; a broker that waits for an owner is silent for less (milliseconds). */
+  idleMs: 120_000,
+  /** How long a call waits for a broker that is away, and a client's first message (milliseconds). */
+  patienceMs: 8_000,
+  handshakeMs: 4_000,
+  /** Between two tries, doubled each time (milliseconds). */
+  retryMs: 100,
+  retryMsMax: 5_000,
+  /** Grants whose credential it keeps in files at a time. */
+  grants: 64,
+  /** What giving back may take once the client has left: most clients kill soon after (milliseconds). */
+  goodbyeMs: 3_000,
+} as const
+
 /** The longest life of a credential in a tool that can take nothing away (seconds). */
 export const UNREVOCABLE_SECONDS_MAX = 5 * MINUTE
 

@@ -31,6 +31,7 @@ const THERE = [
     'can',
     'run',
     'proxy',
+    'mcp',
     'login',
     'whoami',
     'logout',
@@ -51,7 +52,7 @@ const THERE = [
   ...['tool check', 'tool snippet'],
 ]
 
-const LATER = ['mcp', 'connect claude', 'backup', 'restore', 'db', 'incident', 'report']
+const LATER = ['connect claude', 'backup', 'restore', 'db', 'incident', 'report']
 
 describe('every command', () => {
   const all = paths(program())
