@@ -14,6 +14,8 @@ import { sameRights, sortedRights } from './rights.ts'
 
 const LOGIN = '/NoAuth/Login.html'
 const TOKENS = '/Admin/Users/AuthTokens.html'
+const NAMES = '/Helpers/Autocomplete/Users'
+const REST = '/REST/2.0/'
 /** Rows of a list that RT gives at most at once. */
 const PAGE = 100
 const GROUPS_MAX = 5000
@@ -33,7 +35,8 @@ const user = z.object({
 })
 type User = z.infer<typeof user>
 const group = z.object({ id: number, Name: z.string() })
-const member = z.object({ type: z.string(), id: number })
+const member = z.object({ id: number })
+const suggestions = z.array(z.object({ id: number, value: z.string() }))
 const page = <T extends z.ZodType>(row: T) => z.object({ total: z.int().nonnegative(), items: z.array(row) })
 
 /** Throws where a word is no name that a group of people's can have. */
@@ -52,6 +55,10 @@ function parse(rights: readonly string[]): readonly string[] {
 const cookiesOf = (answer: HttpAnswer) =>
   (answer.headers['set-cookie'] ?? []).map((cookie) => cookie.split(';', 1)[0]).join('; ')
 
+/** RFC 7617. */
+const basic = (name: string, password: string) =>
+  `Basic ${Buffer.from(`${name}:${password}`, 'utf8').toString('base64')}`
+
 export function rtTarget(config: TargetConfig): Target {
   /** A session of the administrator: RT spends a quarter of a second on each password, so that it is given once. */
   async function open(signal: AbortSignal) {
@@ -63,7 +70,13 @@ export function rtTarget(config: TargetConfig): Target {
     const login = { method: 'POST', path: LOGIN, form: credentials, changes: false, also: [302] } as const
     const cookie = cookiesOf(await talk.ask(login))
     if (cookie === '') throw talk.failure('garbled', 'Request Tracker opened no session')
-    const ask = (asked: Asked) => talk.ask({ ...asked, headers: { cookie } })
+    // A change by REST that comes with a session alone is taken for forged, since RT's security update of 2026, unless it
+    // says an origin that RT knows as its own. Behind a proxy it may know another: then the password is asked each time.
+    const change = { origin: new URL(config.url).origin, authorization: basic(name, password) }
+    const ask = (asked: Asked) => {
+      const isChange = asked.method !== 'GET' && asked.path.startsWith(REST)
+      return talk.ask({ ...asked, headers: { cookie, ...(isChange ? change : {}) } })
+    }
     return { talk, ask, credentials }
   }
   type Open = Awaited<ReturnType<typeof open>>
@@ -87,10 +100,21 @@ export function rtTarget(config: TargetConfig): Target {
   }
 
   /** Number → name, of the groups that people made. */
-  async function groups(on: Open, domain = 'UserDefined'): Promise<Map<number, string>> {
-    const query = { query: JSON.stringify([{ field: 'Domain', value: domain }]), fields: 'Name' }
+  async function groups(on: Open): Promise<Map<number, string>> {
+    const query = { query: JSON.stringify([{ field: 'Domain', value: 'UserDefined' }]), fields: 'Name' }
     const found = await all(on, GROUPS_MAX, '/REST/2.0/groups', group, query)
     return new Map(found.map(({ id, Name }) => [id, Name]))
+  }
+
+  /**
+   * Number → name, of enabled users that are privileged. REST tells nobody who they are any more; what completes names in RT's
+   * own forms does: those whose name is not this one. It takes the credentials as the form of tokens does.
+   */
+  async function privileged(on: Open, limit: number): Promise<Map<number, string>> {
+    const term = { term: `nobody-${randomBytes(8).toString('hex')}`, op: '!=', return: 'Name' }
+    const form = { ...on.credentials, ...term, privileged: '1', max: String(limit + 1) }
+    const answer = await on.ask({ method: 'POST', path: NAMES, form, changes: false })
+    return new Map(on.talk.read(answer, suggestions).map(({ id, value }) => [id, value]))
   }
 
   /** By its name or number; null where there is none. */
@@ -235,24 +259,32 @@ export function rtTarget(config: TargetConfig): Target {
       return 'alive'
     },
 
-    /** Privileged users, and whoever is in a group: not everybody who once wrote a mail, and may do nothing but that. */
+    /**
+     * Enabled users that are privileged or in a group: not everybody who once wrote a mail, and may do nothing but that; and
+     * none of those that were disabled, whose number only grows.
+     */
     async list(limit, signal) {
       const on = await open(signal)
-      const names = await groups(on)
-      const system = await groups(on, 'SystemInternal')
-      const privileged = [...system].filter(([, name]) => name === 'Privileged').map(([id]) => id)
-      const ids = new Set<number>()
-      for (const group of [...privileged, ...names.keys()]) {
-        const members = await all(on, Number.MAX_SAFE_INTEGER, `/REST/2.0/group/${group}/members`, member, {})
-        for (const { type, id } of members) if (type === 'user') ids.add(id)
-        if (ids.size > limit) throw on.talk.failure('refused', `Request Tracker holds more than ${limit} users`)
+      const found = await privileged(on, limit)
+      const rights = new Map<number, string[]>()
+      for (const [group, name] of await groups(on)) {
+        // As a user's own memberships are: also of a group within the group.
+        const query = { recursively: '1', groups: '0' }
+        for (const { id } of await all(on, limit, `/REST/2.0/group/${group}/members`, member, query))
+          rights.set(id, [...(rights.get(id) ?? []), name])
       }
-      const accounts: HeldAccount[] = []
-      for (const id of ids) {
-        const found = await find(on, id)
-        if (found !== null) accounts.push(held(found, names))
+      for (const id of rights.keys()) {
+        if (found.has(id)) continue
+        const user = await find(on, id)
+        if (user !== null && !user.Disabled) found.set(id, user.Name)
       }
-      return accounts
+      if (found.size > limit) throw on.talk.failure('refused', `Request Tracker holds more than ${limit} users`)
+      return [...found].map(([id, name]) => ({
+        name,
+        external: String(id),
+        active: true,
+        rights: sortedRights(rights.get(id) ?? []),
+      }))
     },
   }
 }
