@@ -3,10 +3,10 @@
 import { LRUCache } from 'lru-cache'
 import { approvalOf, judgeAgent, judgeGrant } from '../core/judge.ts'
 import type { Details } from '../core/manifest.ts'
-import { type Key, keyOf } from '../core/model.ts'
+import { type Instant, type Key, keyOf, type Lockable } from '../core/model.ts'
 import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { type AccessValue, sliceId, type ToolValue } from '../core/slice.ts'
+import { type AccessValue, type AgentValue, sliceId, type ToolValue } from '../core/slice.ts'
 import type { AgentCaller } from './authenticate-session.ts'
 import { ownersOf } from './authorize.ts'
 import { readApprovers } from './grants.ts'
@@ -105,37 +105,60 @@ export type ListedAccess = {
   readonly manifest: string
 }
 
+/** What an agent sees, who it is, and when that changes by time alone: the end of a grant, a request or a lock; infinite if never. */
+export type AccessView = {
+  readonly listed: ListedAccess
+  readonly identity: AgentValue
+  readonly changesAt: Instant
+}
+
 export async function listAccess(
   deps: Deps,
   toolsetOf: ReadToolset,
   caller: AgentCaller,
 ): Promise<Result<ListedAccess, Problem>> {
+  const seen = await viewAccess(deps, toolsetOf, caller.agent)
+  return seen.ok ? ok(seen.value.listed) : seen
+}
+
+export async function viewAccess(
+  deps: Pick<Deps, 'store' | 'clock' | 'settings'>,
+  toolsetOf: ReadToolset,
+  agent: string,
+): Promise<Result<AccessView, Problem>> {
   const now = deps.clock.now()
   const reader = { now, read: deps.store.read.bind(deps.store) }
-  const world = await loadWorld(reader, caller.agent, null)
+  const world = await loadWorld(reader, agent, null)
   const refused = judgeAgent(world)
   if (refused !== null) return err(refused)
   const [toolset, pending, active, owners] = await Promise.all([
-    toolsetOf(caller.agent),
-    deps.store.list({
-      kind: 'request',
-      where: { agent: caller.agent, state: 'pending', expiresAfter: now },
-      limit: 100,
-    }),
-    deps.store.list({ kind: 'grant', where: { agent: caller.agent, state: 'active', expiresAfter: now }, limit: 500 }),
-    ownersOf(reader, 'agent', caller.agent),
+    toolsetOf(agent),
+    deps.store.list({ kind: 'request', where: { agent, state: 'pending', expiresAfter: now }, limit: 100 }),
+    deps.store.list({ kind: 'grant', where: { agent, state: 'active', expiresAfter: now }, limit: 500 }),
+    ownersOf(reader, 'agent', agent),
   ])
   const grants: ListedAccess['grants'][number][] = []
+  const ends = pending.rows.map(({ expiresAt }) => expiresAt)
   for (const grant of active.rows) {
-    const full = await loadWorld(reader, caller.agent, grant.tool)
-    const judged = judgeGrant(full, grant, await readApprovers(reader, grant.approvers))
+    const full = await loadWorld(reader, agent, grant.tool)
+    const approvers = await readApprovers(reader, grant.approvers)
+    const judged = judgeGrant(full, grant, approvers)
     if (judged.ok) grants.push(presentGrant(grant, full.toolValue, judged.value.endsAt, deps.settings.issuer))
+    ends.push(judged.ok ? judged.value.endsAt : grant.expiresAt)
+    for (const row of [full.tool, ...approvers.values()]) ends.push(...(row?.locks ?? []).flatMap(endOf))
   }
   return ok({
-    agent: caller.agent,
-    access: toolset.access,
-    requests: pending.rows.map((request) => presentRequest(request, owners, now)),
-    grants,
-    manifest: world.installation?.revision ?? 'none',
+    listed: {
+      agent,
+      access: toolset.access,
+      requests: pending.rows.map((request) => presentRequest(request, owners, now)),
+      grants,
+      manifest: world.installation?.revision ?? 'none',
+    },
+    // An agent that may act has one.
+    identity: world.identity!,
+    changesAt: Math.min(Number.POSITIVE_INFINITY, ...ends.filter((at) => at > now)),
   })
 }
+
+const endOf = ({ until }: Lockable['locks'][number]): Instant[] => (until === null ? [] : [until])

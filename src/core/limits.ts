@@ -198,6 +198,9 @@ export const BRIDGE = {
   goodbyeMs: 3_000,
 } as const
 
+/** Resources that a session of 2025 hears of. */
+export const MCP_SUBSCRIPTIONS_PER_SESSION = 64
+
 /** The longest life of a credential in a tool that can take nothing away (seconds). */
 export const UNREVOCABLE_SECONDS_MAX = 5 * MINUTE
 

@@ -178,6 +178,7 @@ export async function serveMcp(rates: Rates = {}) {
       clients.push(client)
       return client
     },
+    closeLater: (client: { close(): Promise<void> }) => void clients.push(client),
     trail: async () => (await store.records(0, 500)).map(({ bytes, opened }) => reveal(bytes, opened)),
     async close() {
       for (const client of clients) await client.close()

@@ -7,6 +7,7 @@ import { BODY_BYTES, MCP_STREAMS_PER_AGENT } from '../../core/limits.ts'
 import type { Call, CallOf } from './call.ts'
 import type { SessionParts } from './legacy-session.ts'
 import { createLegacySessions } from './legacy-sessions.ts'
+import type { ServerFor } from './serve-agent.ts'
 
 export type AgentHandler = {
   readonly cut: AbortSignal
@@ -25,7 +26,7 @@ type Entry = AgentHandler & { readonly mcp: McpHttpHandler; readonly stop: Abort
 
 /** What handlers are made with: `newServer` makes one for a request, or for a session of 2025. */
 export type HandlerParts = Pick<SessionParts, 'newId' | 'clock'> & {
-  newServer(callOf: CallOf): Server
+  newServer(wanted: ServerFor): Server
   /** Hears of requests that the SDK refused. */
   report(error: Error): void
 }
@@ -38,7 +39,7 @@ export function createAgentHandlers({ newServer, newId, clock, report }: Handler
     return call
   }
   const sessions = createLegacySessions({
-    newServer: () => newServer(callOf),
+    newServer: (subscribed) => newServer({ era: 'legacy', callOf, subscribed }),
     newId,
     enter: (request, call) => void calls.set(request, call),
     report,
@@ -52,7 +53,7 @@ export function createAgentHandlers({ newServer, newId, clock, report }: Handler
   })
 
   const create = (): Entry => {
-    const mcp = createMcpHandler(() => newServer(callOf), {
+    const mcp = createMcpHandler(({ era }) => newServer({ era, callOf, subscribed: null }), {
       onerror: report,
       maxSubscriptions: MCP_STREAMS_PER_AGENT,
       maxRequestBodySize: BODY_BYTES.mcp,

@@ -12,7 +12,8 @@ import type { Call } from './call.ts'
 
 /** What sessions are made with. */
 export type SessionParts = {
-  newServer(): Server
+  /** For a session that wants to hear of these URIs. */
+  newServer(subscribed: Set<string>): Server
   /** A fresh id that nobody can guess: visible ASCII. */
   newId(): string
   /** Before a request is handed to a session's server, which asks for its call by it. */
@@ -47,7 +48,7 @@ export async function openLegacySession(
   on: { opened(session: LegacySession): void; ended(session: LegacySession): void },
 ): Promise<LegacySession> {
   const id = parts.newId()
-  const server = parts.newServer()
+  const server = parts.newServer(new Set())
   const exchanges = new Set<Exchange>()
   let ends: NodeJS.Timeout | undefined
   const transport = new WebStandardStreamableHTTPServerTransport({

@@ -38,7 +38,7 @@ export function createMcpApp(edge: Edge): McpApp {
   const own = new URL(deps.settings.issuer)
   const toolsOf = createToolLists(edge.toolsetOf)
   const handlers = createAgentHandlers({
-    newServer: (callOf) => createAgentServer(edge, toolsOf, callOf),
+    newServer: (wanted) => createAgentServer(edge, toolsOf, wanted),
     newId: () => Buffer.from(deps.ids.random(32)).toString('base64url'),
     clock: deps.clock,
     report: (error) =>

@@ -1,12 +1,15 @@
-// The MCP server of one request, for both eras, on the SDK's low-level server: lists are compiled before, schemas are
-// made once, and nothing here remembers anything between requests.
+// The MCP server of one request, or of one session of 2025, on the SDK's low-level server: lists are compiled before, schemas
+// are made once, and whom a message is from is asked of the request that brought it.
 
-import { ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server'
+import { Server } from '@modelcontextprotocol/server'
 import type { Edge } from '../../actions/edge.ts'
 import { VERSION } from '../../core/version.ts'
 import type { CallOf } from './call.ts'
 import { callTool } from './call-tool.ts'
+import { forCall } from './for-call.ts'
 import type { ReadToolList } from './list-tools.ts'
+import { servePrompts } from './serve-prompts.ts'
+import { serveResources } from './serve-resources.ts'
 
 /** How this server names itself in every answer. */
 export const INFO = { name: 'hallpass', title: 'Hallpass', version: VERSION }
@@ -24,21 +27,47 @@ const INSTRUCTIONS = [
 /** How an agent signs in: `client_credentials`, by itself (ext-auth, OAuth Client Credentials). */
 const EXTENSIONS = { 'io.modelcontextprotocol/oauth-client-credentials': {} }
 
-const OPTIONS = { capabilities: { tools: { listChanged: true }, extensions: EXTENSIONS }, instructions: INSTRUCTIONS }
+/** What this server says by itself, to whoever can hear it. Prompts never change. */
+const PUSHES = {
+  tools: { listChanged: true },
+  resources: { listChanged: true, subscribe: true },
+  prompts: {},
+  extensions: EXTENSIONS,
+}
+const KEEPS_SILENT = { tools: {}, resources: {}, prompts: {}, extensions: EXTENSIONS }
 
-export function createAgentServer(edge: Edge, toolsOf: ReadToolList, callOf: CallOf): Server {
-  const server = new Server(INFO, OPTIONS)
-  server.setRequestHandler('tools/list', async (_request, { http }) => {
-    const { caller, requestId } = callOf(http?.req)
-    try {
-      return { tools: await toolsOf(caller.agent) }
-    } catch (thrown) {
-      edge.deps.log.error({ requestId, error: String(thrown) }, 'tools could not be listed')
-      throw new ProtocolError(ProtocolErrorCode.InternalError, `Something broke here (${requestId}). Try again.`)
-    }
+/** An agent's own (2026-07-28, SEP-2549): what was taken away is not to be seen in a cache. */
+const OWN = { ttlMs: 0, cacheScope: 'private' } as const
+const CACHE_HINTS = {
+  'tools/list': OWN,
+  'resources/list': OWN,
+  'resources/read': OWN,
+  'resources/templates/list': { ttlMs: 3_600_000, cacheScope: 'private' },
+  'prompts/list': { ttlMs: 3_600_000, cacheScope: 'private' },
+} as const
+
+const OPTIONS = { instructions: INSTRUCTIONS, cacheHints: CACHE_HINTS }
+const SPEAKING = { ...OPTIONS, capabilities: PUSHES }
+const SILENT = { ...OPTIONS, capabilities: KEEPS_SILENT }
+
+/** Whom a server is for. A request of 2025 outside of a session cannot be told anything afterwards. */
+export type ServerFor = {
+  readonly era: 'modern' | 'legacy'
+  readonly callOf: CallOf
+  /** URIs that a session of 2025 wants to hear of; null without one. */
+  readonly subscribed: Set<string> | null
+}
+
+export function createAgentServer(edge: Edge, toolsOf: ReadToolList, { era, callOf, subscribed }: ServerFor): Server {
+  const server = new Server(INFO, era === 'modern' || subscribed !== null ? SPEAKING : SILENT)
+  server.setRequestHandler('tools/list', (_request, { http }) => {
+    const call = callOf(http?.req)
+    return forCall(edge, call, 'tools/list', async () => ({ tools: await toolsOf(call.caller.agent) }))
   })
   server.setRequestHandler('tools/call', ({ params }, { http, mcpReq }) =>
     callTool(edge, callOf(http?.req), params.name, params.arguments ?? {}, mcpReq.signal),
   )
+  serveResources(server, edge, callOf, subscribed)
+  servePrompts(server, edge, callOf)
   return server
 }
