@@ -82,7 +82,6 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   const proxy = createProxy(edge, broker.openSecret)
   guards = verifiers.guards
   notices.listen((notice) => {
-    if (notice.type === 'toolset.changed' && notice.agent !== undefined) mcp.toolsChanged(notice.agent)
     if (notice.type === 'agent.cut') void mcp.cut(notice.agent ?? null)
   })
 

@@ -24,6 +24,9 @@ async function listening(name: string) {
   return { token, session, client, stream, changes: () => changes }
 }
 
+const takeAway = (name: string, tool: string) =>
+  served.put({ kind: 'slice', row: { id: `access/${name}/${tool}`, value: null, digest: 'gone', resumable: null } })
+
 const toolEnum = async (client: Client) => {
   const { tools } = await client.listTools()
   const ask = tools.find(({ name }) => name === 'request_access')?.inputSchema.properties as
@@ -42,14 +45,10 @@ test('a changed toolset is told to its agent alone, and listed at once (P3)', as
   })
   expect(await toolEnum(other.client)).toEqual({ tool: ['metrics'], scopes: ['metrics:read'] })
 
-  await served.put({
-    kind: 'slice',
-    row: { id: 'access/triage-bot/tickets', value: null, digest: 'gone', resumable: null },
-  })
-  served.mcp.toolsChanged('triage-bot')
+  await takeAway('triage-bot', 'tickets')
   await vi.waitFor(() => expect(triage.changes()).toBe(1), 10_000)
   expect(await toolEnum(triage.client)).toEqual({ tool: ['metrics'], scopes: ['metrics:read'] })
-  served.mcp.toolsChanged('other-bot')
+  await takeAway('other-bot', 'metrics')
   await vi.waitFor(() => expect(other.changes()).toBe(1), 10_000)
   expect(triage.changes()).toBe(1)
 })

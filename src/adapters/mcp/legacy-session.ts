@@ -9,6 +9,7 @@ import {
 } from '@modelcontextprotocol/server'
 import { BODY_BYTES } from '../../core/limits.ts'
 import type { Call } from './call.ts'
+import type { News } from './follow-access.ts'
 
 /** What sessions are made with. */
 export type SessionParts = {
@@ -19,6 +20,8 @@ export type SessionParts = {
   /** Before a request is handed to a session's server, which asks for its call by it. */
   enter(request: Request, call: Call): void
   report(error: Error): void
+  /** Has the agent told what changes for it, until the returned function is called. */
+  follow(agent: string): () => void
   /** Milliseconds; `now` as tokens' ends are measured. */
   readonly clock: { now(): number; monotonic(): number }
 }
@@ -26,7 +29,8 @@ export type SessionParts = {
 export type LegacySession = {
   readonly id: string
   readonly agent: string
-  readonly server: Server
+  /** What changed; kept for when its client listens again. */
+  tell(news: News): void
   /** Monotonic milliseconds. */
   usedAt: number
   /** Whether a call of it is under way. */
@@ -38,6 +42,8 @@ export type LegacySession = {
 /** A call that was answered with a stream. */
 type Exchange = { readonly ids: readonly RequestId[]; stop(why: string | null): void }
 
+const NOTHING: News = { tools: false, resources: false, updated: [] }
+
 const CUT = 'Something of yours was taken away while this was under way. Call again.'
 const EXPIRED = 'Your session token ended while this was under way. Open a new session and call again.'
 
@@ -48,19 +54,26 @@ export async function openLegacySession(
   on: { opened(session: LegacySession): void; ended(session: LegacySession): void },
 ): Promise<LegacySession> {
   const id = parts.newId()
-  const server = parts.newServer(new Set())
+  const subscribed = new Set<string>()
+  const server = parts.newServer(subscribed)
   const exchanges = new Set<Exchange>()
   let ends: NodeJS.Timeout | undefined
+  let stopFollowing: (() => void) | undefined
+  /** The stream on which it is told, and what there was to tell while there was none. */
+  let listener: object | null = null
+  let owed: News = NOTHING
   const transport = new WebStandardStreamableHTTPServerTransport({
     sessionIdGenerator: () => id,
     maxRequestBodySize: BODY_BYTES.mcp,
     onsessioninitialized: () => {
-      if (cut.aborted) session.end()
-      else on.opened(session)
+      if (cut.aborted) return session.end()
+      stopFollowing = parts.follow(caller.agent)
+      on.opened(session)
     },
   })
   server.onclose = () => {
     clearTimeout(ends)
+    stopFollowing?.()
     on.ended(session)
   }
   server.onerror = parts.report
@@ -78,15 +91,30 @@ export async function openLegacySession(
     }
   }
 
+  const speak = ({ tools, resources, updated }: News) => {
+    const said = [
+      ...(tools ? [server.sendToolListChanged()] : []),
+      ...(resources ? [server.sendResourceListChanged()] : []),
+      ...updated.filter((uri) => subscribed.has(uri)).map((uri) => server.sendResourceUpdated({ uri })),
+    ]
+    for (const one of said) void one.catch(parts.report)
+  }
+
   /** Its stream of what the server says by itself: one at a time, the newest, for as long as the token that opened it lives. */
   async function listen(request: Request, call: Call): Promise<Response> {
     transport.closeStandaloneSSEStream()
     const response = await transport.handleRequest(request)
-    if (response.ok) {
-      clearTimeout(ends)
-      ends = setTimeout(() => transport.closeStandaloneSSEStream(), left(call)).unref()
+    if (!response.ok || response.body === null) return response
+    clearTimeout(ends)
+    ends = setTimeout(() => transport.closeStandaloneSSEStream(), left(call)).unref()
+    const own = {}
+    listener = own
+    const over = () => {
+      if (listener === own) listener = null
     }
-    return response
+    speak(owed)
+    owed = NOTHING
+    return watched(response, response.body, over, over)
   }
 
   async function post(request: Request, call: Call, body: unknown): Promise<Response> {
@@ -121,8 +149,15 @@ export async function openLegacySession(
   const session: LegacySession = {
     id,
     agent: caller.agent,
-    server,
     usedAt: 0,
+    tell(news) {
+      if (listener !== null) return speak(news)
+      owed = {
+        tools: owed.tools || news.tools,
+        resources: owed.resources || news.resources,
+        updated: [...new Set([...owed.updated, ...news.updated])].filter((uri) => subscribed.has(uri)),
+      }
+    },
     isBusy: () => exchanges.size > 0,
     async serve(request, call, body) {
       if (request.method === 'POST') return post(request, call, body)

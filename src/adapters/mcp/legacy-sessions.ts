@@ -1,16 +1,16 @@
 // Sessions of 2025-era clients, each with a server of its own that can speak first (MCP 2025-11-25, Streamable HTTP). A session
 // is a place to be told things and never an authorization: each request shows its own bearer, and its agent has to be the session's.
 
-import { isInitializeRequest, isLegacyRequest, type Server } from '@modelcontextprotocol/server'
+import { isInitializeRequest, isLegacyRequest } from '@modelcontextprotocol/server'
 import { MCP_SESSIONS } from '../../core/limits.ts'
 import type { Call } from './call.ts'
+import type { News } from './follow-access.ts'
 import { type LegacySession, openLegacySession, type SessionParts } from './legacy-session.ts'
 
 export interface LegacySessions {
   /** Null where no session is named or opened, or there is no room for one: to be served as a request of its own. */
   serve(request: Request, call: Call, body: unknown): Promise<Response | null>
-  /** The servers of this agent's sessions. */
-  of(agent: string): Iterable<Server>
+  tell(agent: string, news: News): void
   /** After `call.cut` of this agent was aborted: what would open later finds that. */
   end(agent: string): void
 }
@@ -69,8 +69,8 @@ export function createLegacySessions(parts: SessionParts, limits = MCP_SESSIONS)
       used(session)
       return session.serve(request, call, body)
     },
-    *of(agent) {
-      for (const session of live.values()) if (session.agent === agent) yield session.server
+    tell(agent, news) {
+      for (const session of live.values()) if (session.agent === agent) session.tell(news)
     },
     end(agent) {
       for (const session of [...live.values()]) if (session.agent === agent) session.end()

@@ -13,6 +13,7 @@ import { createBearerGate, type Shown } from './bearer-gate.ts'
 import type { Call } from './call.ts'
 import { callTool } from './call-tool.ts'
 import { answerDirectly, createDirectCallReader } from './direct-call.ts'
+import { createAccessFollower } from './follow-access.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
@@ -27,8 +28,6 @@ export type McpApp = {
   readonly app: Hono<McpEnv>
   /** Ends the streams and waiting calls of this agent, or of everybody (null): after what it rests on was taken away. */
   cut(agent: string | null): Promise<void>
-  /** Tells this agent, and no other, to list its tools again. */
-  toolsChanged(agent: string): void
   close(): Promise<void>
 }
 
@@ -37,10 +36,15 @@ export function createMcpApp(edge: Edge): McpApp {
   const gate = createBearerGate(edge)
   const own = new URL(deps.settings.issuer)
   const toolsOf = createToolLists(edge.toolsetOf)
+  const follower = createAccessFollower(edge, toolsOf, {
+    news: (agent, news) => handlers.tell(agent, news),
+    gone: (agent) => void handlers.cut(agent),
+  })
   const handlers = createAgentHandlers({
     newServer: (wanted) => createAgentServer(edge, toolsOf, wanted),
     newId: () => Buffer.from(deps.ids.random(32)).toString('base64url'),
     clock: deps.clock,
+    follow: (agent) => follower.follow(agent),
     report: (error) =>
       deps.log.info({ reason: error.message.slice(0, 200) }, 'an MCP request was refused by the protocol'),
   })
@@ -118,8 +122,10 @@ export function createMcpApp(edge: Edge): McpApp {
   return {
     app,
     cut: (agent) => handlers.cut(agent),
-    toolsChanged: (agent) => handlers.toolsChanged(agent),
-    close: () => handlers.cut(null),
+    async close() {
+      await handlers.cut(null)
+      await follower.close()
+    },
   }
 }
 
