@@ -59,8 +59,38 @@ export async function requestAccess(
   input: AskInput,
   requestId: string,
 ): Promise<Result<AskOutcome, Problem>> {
+  const asked = await askFor(deps, caller, input, requestId)
+  return asked.ok ? ok(asked.value.outcome) : asked
+}
+
+export type Asked = {
+  readonly outcome: AskOutcome
+  /** This call made the request that waits. */
+  readonly isNew: boolean
+}
+
+/**
+ * As `requestAccess`; `showing` is kept with the request, if this makes one. One after the other for one agent: of two that
+ * ask the same at once, the second finds what the first made.
+ */
+export const askFor = (
+  deps: Deps,
+  caller: AgentCaller,
+  input: AskInput,
+  requestId: string,
+  showing?: AccessRequest['showing'],
+): Promise<Result<Asked, Problem>> =>
+  deps.toolCalls.inOrder(`ask ${caller.agent}`, () => ask(deps, caller, input, requestId, showing))
+
+async function ask(
+  deps: Deps,
+  caller: AgentCaller,
+  input: AskInput,
+  requestId: string,
+  showing: AccessRequest['showing'],
+): Promise<Result<Asked, Problem>> {
   const context = { caller, requestId }
-  const done = await transact<AskOutcome>(deps, 'normal', async (look) => {
+  const done = await transact<Asked>(deps, 'normal', async (look) => {
     const world = await loadWorld(look, caller.agent, input.tool)
     const session = await look.row('session', caller.session)
     if (session === undefined) return err(problem('unauthenticated', 'This session is unknown here.'))
@@ -80,7 +110,7 @@ export async function requestAccess(
           status: 'granted' as const,
           grant: presentGrant(grant, world.toolValue, judged.value.endsAt, deps.settings.issuer),
         }
-        return ok({ value: grantedOutcome, records: [] })
+        return ok({ value: { outcome: grantedOutcome, isNew: false }, records: [] })
       }
     }
     const owners = await ownersOf(look, 'agent', caller.agent)
@@ -90,7 +120,8 @@ export async function requestAccess(
       limit: 500,
     })
     const same = waiting.rows.find((row) => row.tool === input.tool && sameAsk(row, ask))
-    if (same !== undefined) return ok({ value: pendingOutcome(deps, same, owners, look.now), records: [] })
+    if (same !== undefined)
+      return ok({ value: { outcome: pendingOutcome(deps, same, owners, look.now), isNew: false }, records: [] })
 
     const shown = {
       agent: caller.agent,
@@ -122,8 +153,11 @@ export async function requestAccess(
       })
       return ok({
         value: {
-          status: 'granted' as const,
-          grant: presentGrant(grant, world.toolValue, grant.expiresAt, deps.settings.issuer),
+          outcome: {
+            status: 'granted' as const,
+            grant: presentGrant(grant, world.toolValue, grant.expiresAt, deps.settings.issuer),
+          },
+          isNew: false,
         },
         put: [{ kind: 'grant' as const, row: grant }],
         records: [
@@ -161,6 +195,7 @@ export async function requestAccess(
       reason: input.reason,
       words: deps.ids.words(),
       hash: approvalHash(shown),
+      ...(showing === undefined ? {} : { showing }),
       createdAt: look.now,
       expiresAt: look.now + ttlSeconds * 1000,
       state: 'pending',
@@ -171,7 +206,7 @@ export async function requestAccess(
       revocation: null,
     }
     return ok({
-      value: pendingOutcome(deps, request, owners, look.now),
+      value: { outcome: pendingOutcome(deps, request, owners, look.now), isNew: true },
       put: [{ kind: 'request' as const, row: request }],
       records: [
         recordOf(
@@ -196,10 +231,10 @@ export async function requestAccess(
     })
   })
   if (!done.ok) return done
-  const outcome = done.value.value
-  if (outcome.status === 'pending')
-    deps.notifier.notify({ type: 'request.pending', agent: caller.agent, request: outcome.request.id })
-  return ok(outcome)
+  const asked = done.value.value
+  if (asked.isNew && asked.outcome.status === 'pending')
+    deps.notifier.notify({ type: 'request.pending', agent: caller.agent, request: asked.outcome.request.id })
+  return ok(asked)
 }
 
 export const mutable = (details: Details): Record<string, string[]> =>

@@ -83,6 +83,15 @@ export const LIFETIME = {
   resume: 10 * MINUTE,
 } as const
 
+/** What a client is told of a request that waits, as a task. */
+export const TASK = {
+  /** How long it is known past the end of its request (seconds). */
+  keptSeconds: HOUR,
+  /** From one look to the next (milliseconds): a tenth of how long it has waited, within these. */
+  pollMs: 2_000,
+  pollMsMax: 30_000,
+} as const
+
 /** How far two honest clocks may differ (seconds); single-use rows are kept this long past their expiry (S18). */
 export const CLOCK_SKEW_SECONDS = 60
 

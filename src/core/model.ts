@@ -158,6 +158,11 @@ export type AccessRequest = {
   readonly reason: string
   readonly words: string
   readonly hash: string
+  /**
+   * Its link was to be shown once at the agent's client: SHA-256, hex, of the state that the answer has to bring back, and
+   * of what was asked. Absent: it was not.
+   */
+  readonly showing?: { readonly state: string; readonly ask: string }
   readonly createdAt: Instant
   readonly expiresAt: Instant
   readonly state: RequestState

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { CALL_ENDS } from './call-end.ts'
 import { DRIFTS, DRILL_OUTCOMES } from './drift.ts'
 import { INSPECTED } from './inspected.ts'
+import { LINK_ANSWERS } from './link-answer.ts'
 import { APPROVAL_LEVELS, DELIVERIES, VERIFIED_BY } from './manifest.ts'
 import { Personal } from './personal.ts'
 import { PROBLEM_CODES } from './problem.ts'
@@ -94,6 +95,10 @@ export const RECORD_KINDS = {
       binds: sha256,
       expiresAt: time,
     }),
+  ),
+  'request.shown': kind(
+    "The agent's client showed a request's link to whoever sits there. Whatever they answered approves nothing (P4).",
+    z.strictObject({ answer: z.enum(LINK_ANSWERS) }),
   ),
   'request.approved': kind(
     'An owner said yes to exactly this, which may be less than was asked (S8).',

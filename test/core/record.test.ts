@@ -86,6 +86,7 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
     expiresAt: at,
   },
   'request.approved': { ...asked, approvalId: 'apr_1', approver, level: 'owner', binds: sha, reason },
+  'request.shown': { answer: 'accept' },
   'request.denied': { approver, reason },
   'request.withdrawn': { because: 'asked' },
   'grant.made': {

@@ -9,35 +9,37 @@ import { issueCredential } from '../../actions/issue-credential.ts'
 import { listAccess } from '../../actions/list-access.ts'
 import { StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
 import { releaseGrant, withdrawRequest } from '../../actions/release-access.ts'
-import { requestAccess } from '../../actions/request-access.ts'
 import { didYouMean } from '../../core/did-you-mean.ts'
 import { TEXT } from '../../core/limits.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { rfc3339 } from '../../core/record.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { answered, refused } from './answers.ts'
+import { askAccess } from './ask-access.ts'
 import type { Call } from './call.ts'
+import { Told } from './told.ts'
 import { INPUTS, readInput, TOOL_NAMES, type ToolName } from './tool-inputs.ts'
+import { NO_WAYS, type Ways } from './ways-to-wait.ts'
 
 type Answer = { readonly [key: string]: unknown }
 
 type Verb = {
   readonly limiter: keyof Limiters
-  run(edge: Edge, call: Call, given: unknown, signal: AbortSignal): Promise<Result<Answer, Problem>>
+  run(edge: Edge, call: Call, given: unknown, signal: AbortSignal, ways: Ways): Promise<Result<Answer | Told, Problem>>
 }
 
 const verb = <T>(
   name: ToolName,
   limiter: keyof Limiters,
   schema: z.ZodType<T>,
-  act: (edge: Edge, call: Call, input: T, signal: AbortSignal) => Promise<Result<Answer, Problem>>,
+  act: (edge: Edge, call: Call, input: T, signal: AbortSignal, ways: Ways) => Promise<Result<Answer | Told, Problem>>,
 ): [ToolName, Verb] => [
   name,
   {
     limiter,
-    async run(edge, call, given, signal) {
+    async run(edge, call, given, signal, ways) {
       const input = readInput(name, schema, given)
-      return input.ok ? act(edge, call, input.value, signal) : input
+      return input.ok ? act(edge, call, input.value, signal, ways) : input
     },
   },
 ]
@@ -45,11 +47,11 @@ const verb = <T>(
 const VERBS: ReadonlyMap<string, Verb> = new Map([
   verb('list_access', 'call', INPUTS.list_access, (edge, { caller }) => listAccess(edge.deps, edge.toolsetOf, caller)),
 
-  verb('request_access', 'ask', INPUTS.request_access, async (edge, { caller, requestId }, input) => {
-    const asked = await requestAccess(edge.deps, caller, input, requestId)
+  verb('request_access', 'ask', INPUTS.request_access, async (edge, call, input, signal, ways) => {
+    const asked = await askAccess(edge, call, input, ways, signal)
     return asked.ok || asked.error.code !== 'unknown_tool'
       ? asked
-      : withNearestTool(edge, caller.agent, input.tool, asked.error)
+      : withNearestTool(edge, call.caller.agent, input.tool, asked.error)
   }),
 
   verb('access_status', 'call', INPUTS.access_status, (edge, { caller, cut }, input, signal) =>
@@ -81,14 +83,19 @@ const VERBS: ReadonlyMap<string, Verb> = new Map([
   }),
 ])
 
-/** @throws ProtocolError for a tool that is not one of the five: the protocol has an error of its own for that. */
+/**
+ * @param ways how this client can be told to wait.
+ * @throws ProtocolError for a tool that is not one of the five, and for a state that is none of ours: the protocol has errors
+ * of its own for those.
+ */
 export async function callTool(
   edge: Edge,
   call: Call,
   name: string,
   given: unknown,
   signal: AbortSignal,
-): Promise<CallToolResult> {
+  ways: Ways = NO_WAYS,
+): Promise<CallToolResult | Told['result']> {
   const { caller, requestId } = call
   const wanted = VERBS.get(name)
   const about = { agent: caller.agent, ...toolNamedIn(given) }
@@ -104,11 +111,12 @@ export async function callTool(
   }
   try {
     const rate = edge.limiters[wanted.limiter].take(caller.agent)
-    const done = rate.ok ? await wanted.run(edge, call, given, signal) : rate
-    if (done.ok) return answered(name, done.value)
+    const done = rate.ok ? await wanted.run(edge, call, given, signal, ways) : rate
+    if (done.ok) return done.value instanceof Told ? done.value.result : answered(name, done.value)
     await note(done.error, name)
     return refused(done.error)
   } catch (thrown) {
+    if (thrown instanceof ProtocolError) throw thrown
     const broken = brokenWorld(thrown, requestId)
     edge.deps.log.error({ requestId, tool: name, agent: caller.agent, error: String(thrown) }, 'a tool call failed')
     await note(broken, name)

@@ -5,12 +5,16 @@ import { hash } from 'node:crypto'
 import { type CallToolResult, classifyInboundRequest, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/server'
 import { LRUCache } from 'lru-cache'
 import { INFO } from './serve-agent.ts'
+import type { Told } from './told.ts'
 import { TOOL_NAMES, type ToolName } from './tool-inputs.ts'
+import { capabilitiesIn, declaredWays, NO_WAYS, type Ways } from './ways-to-wait.ts'
 
 export type DirectCall = {
   readonly id: string | number
   readonly name: ToolName
   readonly given: unknown
+  /** How its client can be told to wait. */
+  readonly ways: Ways
 }
 
 const VERSION = '2026-07-28'
@@ -31,7 +35,7 @@ export type ReadDirectCall = (body: unknown, headers: Pick<Headers, 'get'>) => D
  * is first seen; `max` of those that it found good are remembered by hash.
  */
 export function createDirectCallReader(max = 1_000): ReadDirectCall {
-  const good = new LRUCache<string, true>({ max })
+  const good = new LRUCache<string, Ways>({ max })
   return (body, headers) => {
     if (!isPlain(body, MESSAGE_KEYS) || body.jsonrpc !== '2.0' || body.method !== METHOD) return null
     const { id, params } = body
@@ -49,20 +53,22 @@ export function createDirectCallReader(max = 1_000): ReadDirectCall {
     if (params._meta[PROTOCOL_VERSION_META_KEY] !== VERSION) return null
 
     const envelope = hash('sha256', JSON.stringify(params._meta), 'base64')
-    if (!good.has(envelope)) {
+    let ways = good.get(envelope)
+    if (ways === undefined) {
       const judged = classifyInboundRequest({ httpMethod: 'POST', body, ...sent })
       if (judged.kind !== 'modern' || judged.messageKind !== 'request') return null
-      good.set(envelope, true)
+      ways = { ...NO_WAYS, ...declaredWays(capabilitiesIn(params._meta)) }
+      good.set(envelope, ways)
     }
-    return { id, name, given: params.arguments ?? {} }
+    return { id, name, given: params.arguments ?? {}, ways }
   }
 }
 
 const META = { 'io.modelcontextprotocol/serverInfo': INFO }
 
 /** The answer as the SDK writes it. */
-export const answerDirectly = ({ id }: DirectCall, result: CallToolResult): Response =>
-  new Response(JSON.stringify({ result: { ...result, resultType: 'complete', _meta: META }, jsonrpc: '2.0', id }), {
+export const answerDirectly = ({ id }: DirectCall, result: CallToolResult | Told['result']): Response =>
+  new Response(JSON.stringify({ result: { resultType: 'complete', ...result, _meta: META }, jsonrpc: '2.0', id }), {
     status: 200,
     headers: { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' },
   })

@@ -103,7 +103,7 @@ export function createMcpApp(edge: Edge): McpApp {
     if (handler.cut.aborted) return refuse(wasCut)
     const direct = request.method === 'POST' ? directCall(body, request.headers) : null
     if (direct !== null) {
-      const result = await callTool(edge, call, direct.name, direct.given, handler.cut)
+      const result = await callTool(edge, call, direct.name, direct.given, handler.cut, direct.ways)
       return handler.cut.aborted ? refuse(wasCut) : answerDirectly(direct, result)
     }
     const response = await handler.fetch(

@@ -1,15 +1,17 @@
 // The MCP server of one request, or of one session of 2025, on the SDK's low-level server: lists are compiled before, schemas
 // are made once, and whom a message is from is asked of the request that brought it.
 
-import { Server } from '@modelcontextprotocol/server'
+import { type CallToolResult, Server } from '@modelcontextprotocol/server'
 import type { Edge } from '../../actions/edge.ts'
 import { VERSION } from '../../core/version.ts'
+import { serveTasks, TASKS_CAPABILITY } from './access-tasks.ts'
 import type { CallOf } from './call.ts'
 import { callTool } from './call-tool.ts'
 import { forCall } from './for-call.ts'
 import type { ReadToolList } from './list-tools.ts'
 import { servePrompts } from './serve-prompts.ts'
 import { serveResources } from './serve-resources.ts'
+import { waysOf } from './ways-to-wait.ts'
 
 /** How this server names itself in every answer. */
 export const INFO = { name: 'hallpass', title: 'Hallpass', version: VERSION }
@@ -47,6 +49,7 @@ const CACHE_HINTS = {
 } as const
 
 const OPTIONS = { instructions: INSTRUCTIONS, cacheHints: CACHE_HINTS }
+const MODERN = { ...OPTIONS, capabilities: { ...PUSHES, extensions: { ...EXTENSIONS, ...TASKS_CAPABILITY } } }
 const SPEAKING = { ...OPTIONS, capabilities: PUSHES }
 const SILENT = { ...OPTIONS, capabilities: KEEPS_SILENT }
 
@@ -59,14 +62,19 @@ export type ServerFor = {
 }
 
 export function createAgentServer(edge: Edge, toolsOf: ReadToolList, { era, callOf, subscribed }: ServerFor): Server {
-  const server = new Server(INFO, era === 'modern' || subscribed !== null ? SPEAKING : SILENT)
+  const server = new Server(INFO, era === 'modern' ? MODERN : subscribed !== null ? SPEAKING : SILENT)
   server.setRequestHandler('tools/list', (_request, { http }) => {
     const call = callOf(http?.req)
     return forCall(edge, call, 'tools/list', async () => ({ tools: await toolsOf(call.caller.agent) }))
   })
-  server.setRequestHandler('tools/call', ({ params }, { http, mcpReq }) =>
-    callTool(edge, callOf(http?.req), params.name, params.arguments ?? {}, mcpReq.signal),
-  )
+  server.setRequestHandler('tools/call', async ({ params }, context) => {
+    const call = callOf(context.http?.req)
+    const ways = waysOf(server, context)
+    const result = await callTool(edge, call, params.name, params.arguments ?? {}, context.mcpReq.signal, ways)
+    // The SDK has no type for a task, and passes it on.
+    return result as CallToolResult
+  })
+  if (era === 'modern') serveTasks(server, edge, callOf)
   serveResources(server, edge, callOf, subscribed)
   servePrompts(server, edge, callOf)
   return server
