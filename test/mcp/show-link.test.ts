@@ -1,5 +1,8 @@
 // The link of a request, shown once at a client that declared it can: whatever comes back, only the store says how it stands.
 
+import { Client as ClientOfOne } from '@modelcontextprotocol/sdk/client/index.js'
+import { StreamableHTTPClientTransport as TransportOfOne } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { LINKS, modern, TASKS } from './modern.ts'
 import { MODERN, type Served, serveMcp } from './support.ts'
@@ -48,15 +51,17 @@ describe('a client of 2026-07-28 that shows links', () => {
     expect((await ask()).result).toMatchObject({ structuredContent: { status: 'pending' } })
   })
 
-  test.each(['accept', 'decline', 'cancel'])(
-    '"%s" approves nothing: it is still pending, and on the trail (P4)',
-    async (action) => {
-      const requestState = await shown()
-      const { result } = await ask({ requestState, inputResponses: answer(action) })
-      expect(result).toMatchObject({ resultType: 'complete', structuredContent: { status: 'pending' } })
-      expect(await answers()).toEqual([action])
-    },
-  )
+  test('no answer approves anything: it is still pending, and on the trail (P4)', async () => {
+    const actions = ['accept', 'decline', 'cancel']
+    for (const [i, action] of actions.entries()) {
+      const given = { name: 'request_access', arguments: { ...ASK, durationSeconds: 60 + i } }
+      const { result } = await ask(given)
+      const { requestState } = result ?? {}
+      const back = await ask({ ...given, requestState, inputResponses: answer(action) })
+      expect(back.result).toMatchObject({ resultType: 'complete', structuredContent: { status: 'pending' } })
+    }
+    expect(await answers()).toEqual(actions)
+  })
 
   test('an owner who decided meanwhile is what counts, whatever was answered', async () => {
     const requestState = await shown()
@@ -120,4 +125,75 @@ test('the official client shows it once, comes back by itself and reads that it 
   expect((await call()).structuredContent).toEqual(first.structuredContent)
   expect(links).toHaveLength(1)
   expect(await answers()).toEqual(['accept'])
+})
+
+describe('a client of 2025-11-25 with a session that shows links', () => {
+  type Asked = { readonly url: string; readonly message: string }
+  type Agent = { call(more?: object): Promise<unknown>; readonly links: Asked[] }
+  type Answers = (asked: Asked) => Promise<{ action: 'accept' | 'decline' | 'cancel' }>
+
+  const CLIENTS: Record<string, (answers: Answers) => Promise<Agent>> = {
+    'the official client': async (answers) => {
+      const links: Asked[] = []
+      const client = await served.client(token, { capabilities: { elicitation: { url: {} } } })
+      client.setRequestHandler('elicitation/create', ({ params }) => {
+        if (params.mode !== 'url') throw new Error('no form is asked for')
+        links.push(params)
+        return answers(params)
+      })
+      return {
+        links,
+        call: async (more = {}) =>
+          (await client.callTool({ name: 'request_access', arguments: { ...ASK, ...more } })).structuredContent,
+      }
+    },
+    'the 1.x SDK': async (answers) => {
+      const links: Asked[] = []
+      const client = new ClientOfOne({ name: 'test', version: '1.0.0' }, { capabilities: { elicitation: { url: {} } } })
+      client.setRequestHandler(ElicitRequestSchema, ({ params }) => {
+        if (params.mode !== 'url') throw new Error('no form is asked for')
+        links.push(params)
+        return answers(params)
+      })
+      const requestInit = { headers: { Authorization: `Bearer ${token}` } }
+      await client.connect(new TransportOfOne(new URL(served.url), { requestInit }))
+      return {
+        links,
+        call: async (more = {}) =>
+          (await client.callTool({ name: 'request_access', arguments: { ...ASK, ...more } })).structuredContent,
+      }
+    },
+  }
+
+  describe.each(Object.entries(CLIENTS))('%s', (_name, connect) => {
+    test('no answer approves anything; each request is shown once (P4)', async () => {
+      const actions = ['accept', 'decline', 'cancel'] as const
+      const left = [...actions]
+      const agent = await connect(async () => ({ action: left.shift() ?? 'cancel' }))
+      for (const [i] of actions.entries()) {
+        expect(await agent.call({ durationSeconds: 60 + i })).toMatchObject({ status: 'pending' })
+        const again = await agent.call({ durationSeconds: 60 + i })
+        expect(again).toMatchObject({ status: 'pending', approveUrl: agent.links[i]?.url })
+      }
+      expect(agent.links).toHaveLength(actions.length)
+      expect(agent.links[0]?.message).toContain('Only an owner')
+      expect(await answers()).toEqual(actions)
+    })
+
+    test('an owner who decides while it is shown ends the wait', async () => {
+      const agent = await connect(async ({ url }) => {
+        await served.approve(url.split('/').at(-1) ?? '')
+        return new Promise(() => {})
+      })
+      expect(await agent.call()).toMatchObject({ status: 'granted' })
+      expect(await answers()).toEqual(['none'])
+    })
+
+    test('one that cannot show it after all is told that it is pending', async () => {
+      const agent = await connect(async () => {
+        throw new Error('no browser here')
+      })
+      expect(await agent.call()).toMatchObject({ status: 'pending' })
+    })
+  })
 })

@@ -117,7 +117,7 @@ async function cancelled(edge: Edge, call: Call, request: AccessRequest): Promis
   if (statusOf(request, edge.deps.clock.now()) !== 'pending') return {}
   const done = await withdrawRequest(edge.deps, call.caller, request.id, call.requestId)
   // Decided meanwhile: a task that has ended is cancelled without effect.
-  if (done.ok || done.error.code === 'conflict') return {}
+  if (done.ok || (done.error.code === 'conflict' && done.error.retryable !== true)) return {}
   await edge.refusals.note(call, done.error, 'mcp tasks/cancel', { agent: call.caller.agent })
   throw new ProtocolError(ProtocolErrorCode.InternalError, done.error.message, { code: done.error.code })
 }
