@@ -1,10 +1,10 @@
 // One HTTP request to a tool with every limit explicit (S21): time, size, no redirects, the resolved address checked and
 // used. Never logs, and puts neither a header nor a body into what it throws.
 
-import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
+import { lookUpFor, mayCall } from '../../actions/tool-address.ts'
 import { TargetFailure } from '../../core/target.ts'
 
 export type HttpRequest = {
@@ -24,33 +24,6 @@ export type HttpCall = (request: HttpRequest, signal: AbortSignal) => Promise<Ht
 export type HttpLimits = { readonly timeoutMs: number; readonly maxBytes: number }
 
 const LIMITS: HttpLimits = { timeoutMs: 15_000, maxBytes: 4 * 1024 * 1024 }
-
-const LOOPBACK = new BlockList()
-LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4')
-LOOPBACK.addAddress('::1', 'ipv6')
-
-/** Where no tool is: this host's wildcard, link-local (a cloud's metadata among it), multicast and broadcast. */
-const NOWHERE = new BlockList()
-for (const [address, prefix] of [
-  ['0.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['224.0.0.0', 3],
-] as const)
-  NOWHERE.addSubnet(address, prefix, 'ipv4')
-for (const [address, prefix] of [
-  ['::', 128],
-  ['fe80::', 10],
-  ['ff00::', 8],
-  ['fd00:ec2::', 32],
-] as const)
-  NOWHERE.addSubnet(address, prefix, 'ipv6')
-
-/** Whether a call by this protocol may go to that address: plain http stays on this machine. */
-export function mayCall(protocol: string, address: string): boolean {
-  const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
-  if (protocol === 'http:') return LOOPBACK.check(address, family)
-  return protocol === 'https:' && !NOWHERE.check(address, family)
-}
 
 /** A call with these limits: milliseconds from the first look-up to the last byte, and bytes of an answer's body. */
 export const httpCall =
@@ -84,7 +57,7 @@ function send(asked: HttpRequest, signal: AbortSignal, { maxBytes }: HttpLimits)
       headers: { ...asked.headers, 'content-length': String(Buffer.byteLength(asked.body)) },
       agent: false,
       signal,
-      lookup: (name, options, done) => lookUp(url.protocol, name, options, done),
+      lookup: lookUpFor(url.protocol),
     })
     sent.on('socket', (socket) =>
       socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
@@ -129,22 +102,4 @@ async function readText(answer: IncomingMessage, maxBytes: number): Promise<stri
   } catch {
     throw new Unreadable('the answer is not UTF-8')
   }
-}
-
-type LookedUp = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void
-
-/** The addresses of a name that may be called, to the very connection that asks: no second look-up can differ. */
-function lookUp(protocol: string, name: string, options: LookupOptions, done: LookedUp): void {
-  lookup(name, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) {
-      done(error, [])
-      return
-    }
-    const good = addresses.filter(({ address }) => mayCall(protocol, address))
-    const [first] = good
-    if (first === undefined) {
-      done(Object.assign(new Error('no tool may be called at that address'), { code: 'EADDRNOTAVAIL' }), [])
-    } else if (options.all === true) done(null, good)
-    else done(null, first.address, first.family)
-  })
 }

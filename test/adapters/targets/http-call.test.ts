@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
 import { createServer as createSocketServer, type Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { httpCall, mayCall } from '../../../src/adapters/targets/http-call.ts'
+import { mayCall } from '../../../src/actions/tool-address.ts'
+import { httpCall } from '../../../src/adapters/targets/http-call.ts'
 import { TargetFailure } from '../../../src/core/target.ts'
 
 const LIMITS = { timeoutMs: 5000, maxBytes: 1000 }
