@@ -24,18 +24,17 @@ export async function liveAccounts(
   return lists
 }
 
-/** The latest generation, asserted; and the id of the next, asserted absent where the last is gone. */
+/** The latest generation, asserted; and the number of the next, asserted absent where the last is gone. */
 export async function latestAccount(
   deps: Pick<Deps, 'store'>,
   look: Look,
   grant: string,
-): Promise<{ readonly account: Account | null; readonly generation: number; readonly next: string }> {
+): Promise<{ readonly account: Account | null; readonly generation: number }> {
   const { rows } = await deps.store.list({ kind: 'account', where: { grant }, limit: 1, newestFirst: true })
   const account = rows[0] === undefined ? null : ((await look.row('account', rows[0].id)) ?? null)
   const generation = (account?.generation ?? 0) + 1
-  const next = accountId(grant, generation)
-  if (account === null || account.state === 'gone') await look.row('account', next)
-  return { account, generation, next }
+  if (account === null || account.state === 'gone') await look.row('account', accountId(grant, generation))
+  return { account, generation }
 }
 
 /** Where the account is reached: as it was made, with the secret in force while it is the same place: secrets are turned. */

@@ -1,7 +1,7 @@
 // A fire drill: makes a canary account in a tool, uses it, takes it away as any other is taken, and says how long each took.
 // The canary is nobody's; its secret reaches nobody, and it has the least right that the tool's manifest can say.
 
-import { accountId, accountName, CANARY, installationTag, orderOf } from '../core/account-name.ts'
+import { CANARY, orderOf } from '../core/account-name.ts'
 import type { DRILL_OUTCOMES } from '../core/drift.ts'
 import { isLocked, judgeInstallation } from '../core/judge.ts'
 import { move } from '../core/lifecycle.ts'
@@ -14,10 +14,10 @@ import { rightsFor } from '../core/rights.ts'
 import type { Secret } from '../core/secret.ts'
 import type { ToolValue } from '../core/slice.ts'
 import type { Target } from '../core/target.ts'
-import { accountSubject, asFailure, leaving, leavingRecord, toolProblem } from './account-rows.ts'
+import { asFailure, leaving, leavingRecord, toolProblem } from './account-rows.ts'
 import { authorize } from './authorize.ts'
-import { connectionOnly, createFailed, hashOf } from './issue-account.ts'
 import { loadWorld } from './load-world.ts'
+import { createFailed, knownAccount, type Made, makeInTool, planAccount } from './make-account.ts'
 import type { Context, Deps } from './ports.ts'
 import { type Look, recordOf, transact } from './transact.ts'
 import { waitFor } from './wait-for.ts'
@@ -66,7 +66,7 @@ export const drillTool = (
       await tell(deps, context, ended(planned, 'not made', {}))
       return made
     }
-    const { secret, provisionMilliseconds } = made.value
+    const { secret, afterMilliseconds: provisionMilliseconds } = made.value
     const used = await use(deps, planned, secret)
     const gone = await takeAway(deps, context, planned, signal)
     const deadAt = gone?.probedAt ?? gone?.readBackAt ?? null
@@ -135,73 +135,36 @@ async function plan(deps: Deps, context: Context, look: Look, input: DrillInput,
   } catch (thrown) {
     return err(toolProblem(asFailure(thrown), input.tool))
   }
-  const initializedAt = world.installation?.initializedAt ?? null
-  const account: Account = {
-    id: accountId(grant, 1),
+  const { account, record } = planAccount(deps, context, look.now, world.installation, {
     agent: CANARY,
     tool: input.tool,
     grant,
     generation: 1,
-    name: accountName(installationTag(deps.settings.issuer, initializedAt), grant, 1),
-    target: connectionOnly(value.target),
+    connection: value.target,
     rights: words,
     until: look.now + CANARY_MS,
-    state: 'planned',
-    sealed: null,
-    external: null,
-    unsettledUntil: null,
-    createdAt: look.now,
-    leavingSince: null,
-    because: null,
-    revocation: null,
-    attempts: 0,
-    lastFailure: null,
-    removedAt: null,
-    readBackAt: null,
-    probedAt: null,
-  }
-  const body = { name: account.name, rights: [...words], url: value.target.url, until: rfc3339(account.until) }
+  })
   return ok({
     value: { account, target, scope },
     put: [{ kind: 'account' as const, row: account }],
-    records: [recordOf(context, look.now, 'account.planned', accountSubject(account), body)],
+    records: [record],
   })
 }
 
-type Made = { readonly secret: Secret; readonly provisionMilliseconds: number }
-
 async function make(deps: Deps, context: Context, { account, target }: Planned): Promise<Result<Made, Problem>> {
-  const { name, rights, until, tool } = account
-  const startedAt = deps.clock.monotonic()
   try {
-    const label = `Hallpass: fire drill, gone by ${rfc3339(until)}`
-    const made = await deps.toolCalls.call(tool, 'createMs', (signal) =>
-      target.create({ name, rights, label, until }, signal),
-    )
-    const provisionMilliseconds = Math.max(0, Math.round(deps.clock.monotonic() - startedAt))
+    const made = await makeInTool(deps, account, target, `Hallpass: fire drill, gone by ${rfc3339(account.until)}`)
     const done = await transact<null>(deps, 'normal', async (look) => {
       const row = await look.row('account', account.id)
       if (row?.state !== 'planned' && row?.state !== 'leaving') return ok({ value: null, records: [] })
-      const known: Account = {
-        ...row,
-        external: made.external,
-        secretHash: hashOf(made.secret),
-        sealed: deps.vault.seal(made.secret, { id: row.id, purpose: 'account' }),
-        unsettledUntil: null,
-      }
+      const { known, record } = knownAccount(deps, context, look.now, row, made)
       return ok({
         value: null,
         put: [{ kind: 'account' as const, row: row.state === 'planned' ? move('account', known, 'present') : known }],
-        records: [
-          recordOf(context, look.now, 'account.created', accountSubject(row), {
-            name,
-            secretHash: hashOf(made.secret),
-            afterMilliseconds: provisionMilliseconds,
-          }),
-        ],
+        records: [record],
       })
     })
-    return done.ok ? ok({ secret: made.secret, provisionMilliseconds }) : done
+    return done.ok ? ok(made) : done
   } catch (thrown) {
     return createFailed(deps, context, account, thrown)
   }

@@ -1,27 +1,16 @@
 // A live grant becomes an account in the tool: the intent is durable before the tool is asked, and all is judged again
 // before its secret leaves (P1, P2, P9). One account a grant; whoever mints meanwhile waits and shares it.
 
-import { createHash } from 'node:crypto'
-import { accountName, installationTag, orderOf } from '../core/account-name.ts'
+import { orderOf } from '../core/account-name.ts'
 import { move } from '../core/lifecycle.ts'
 import { UNREVOCABLE_SECONDS_MAX } from '../core/limits.ts'
-import type { AccountTarget, TargetConnection } from '../core/manifest.ts'
 import type { Account } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
-import { rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { rightsFor } from '../core/rights.ts'
 import type { Secret } from '../core/secret.ts'
 import type { Target } from '../core/target.ts'
-import {
-  accountSubject,
-  asFailure,
-  failedRecord,
-  latestAccount,
-  leaving,
-  leavingRecord,
-  toolProblem,
-} from './account-rows.ts'
+import { asFailure, latestAccount, leaving, leavingRecord, toolProblem } from './account-rows.ts'
 import type { AgentCaller } from './authenticate-session.ts'
 import {
   credentialRow,
@@ -32,8 +21,9 @@ import {
   judgeMint,
   type Mintable,
 } from './judge-mint.ts'
+import { createFailed, hashOf, knownAccount, makeInTool, planAccount } from './make-account.ts'
 import type { Context, Deps } from './ports.ts'
-import { type Intent, type Look, recordOf, transact } from './transact.ts'
+import { type Intent, type Look, transact } from './transact.ts'
 
 type Mint = { readonly caller: AgentCaller; readonly input: IssueInput; readonly context: Context }
 type Step =
@@ -43,8 +33,6 @@ type Step =
 
 /** How little an account may have left and still be handed out (ms). */
 const WORTH_WHILE_MS = 5_000
-
-export const hashOf = (secret: Secret) => createHash('sha256').update(secret.reveal(), 'utf8').digest('hex')
 
 export function issueAccount(
   deps: Deps,
@@ -96,62 +84,29 @@ async function reuseOrPlan(deps: Deps, look: Look, mint: Mint): Promise<Result<I
   const want = await wanted(deps, look, mint)
   if (!want.ok) return want
   const { judged, connection, target, rights } = want.value
-  const { account, generation, next } = await latestAccount(deps, look, judged.grant.id)
+  const { account, generation } = await latestAccount(deps, look, judged.grant.id)
   if (account?.state === 'planned' || account?.state === 'leaving') {
     const problem = again('The last account under this grant is still being taken away.', `account ${account.state}`)
     return ok({ value: { of: 'refused', problem }, records: [] })
   }
   if (account?.state === 'present') return reuse(deps, look, mint, account, want.value)
   const endsAt = endOf(judged, target, look.now)
-  const { installation } = judged.world
-  const row: Account = {
-    id: next,
+  const { account: row, record } = planAccount(deps, mint.context, look.now, judged.world.installation, {
     agent: judged.grant.agent,
     tool: judged.grant.tool,
     grant: judged.grant.id,
     generation,
-    name: accountName(installationTag(deps.settings.issuer, installation!.initializedAt), judged.grant.id, generation),
-    target: connectionOnly(connection),
+    connection,
     rights,
     until: endsAt,
-    state: 'planned',
-    sealed: null,
-    external: null,
-    unsettledUntil: null,
-    createdAt: look.now,
-    leavingSince: null,
-    because: null,
-    revocation: null,
-    attempts: 0,
-    lastFailure: null,
-    removedAt: null,
-    readBackAt: null,
-    probedAt: null,
-  }
+  })
   return ok({
     value: { of: 'planned', account: row, target },
     put: [{ kind: 'account', row }],
     notAfter: endsAt,
-    records: [
-      recordOf(mint.context, look.now, 'account.planned', accountSubject(row), {
-        name: row.name,
-        rights: [...rights],
-        url: connection.url,
-        until: rfc3339(endsAt),
-      }),
-    ],
+    records: [record],
   })
 }
-
-/** With the recipe as it is in force now: by it the account is taken away again, whatever its file says by then. */
-export const connectionOnly = ({ type, url, secret, recipe, ownRecipe, values }: AccountTarget): TargetConnection => ({
-  type,
-  url,
-  secret,
-  recipe,
-  ...(ownRecipe === undefined ? {} : { ownRecipe }),
-  values,
-})
 
 /** S11, and sooner where nothing can be taken away before it expires by itself. */
 const endOf = ({ endsAt }: Mintable, { capabilities }: Target, now: number): number =>
@@ -225,29 +180,14 @@ function handOut(
 
 /** Asks the tool, and judges everything again: what died meanwhile leaves, and its secret reaches nobody. */
 async function create(deps: Deps, mint: Mint, planned: Account, target: Target): Promise<Result<Issued, Problem>> {
-  const { name, rights, until, tool } = planned
-  const label = `Hallpass: agent ${planned.agent}, grant ${planned.grant}`
-  const startedAt = deps.clock.monotonic()
+  const { rights, until } = planned
   try {
-    const made = await deps.toolCalls.call(tool, 'createMs', (signal) =>
-      target.create({ name, rights, label, until }, signal),
-    )
-    const afterMilliseconds = Math.max(0, Math.round(deps.clock.monotonic() - startedAt))
+    const label = `Hallpass: agent ${planned.agent}, grant ${planned.grant}`
+    const made = await makeInTool(deps, planned, target, label)
     const done = await transact<Step>(deps, 'normal', async (look) => {
       const account = await look.row('account', planned.id)
       if (account === undefined) throw new Error(`account ${planned.id} has no row`)
-      const known: Account = {
-        ...account,
-        external: made.external,
-        secretHash: hashOf(made.secret),
-        sealed: deps.vault.seal(made.secret, { id: account.id, purpose: 'account' }),
-        unsettledUntil: null,
-      }
-      const created = recordOf(mint.context, look.now, 'account.created', accountSubject(account), {
-        name,
-        secretHash: hashOf(made.secret),
-        afterMilliseconds,
-      })
+      const { known, record: created } = knownAccount(deps, mint.context, look.now, account, made)
       const want = await wanted(deps, look, mint)
       if (account.state !== 'planned') {
         const refusal = want.ok ? again('It was taken away while it was made.', `account ${account.state}`) : want.error
@@ -277,35 +217,4 @@ async function create(deps: Deps, mint: Mint, planned: Account, target: Target):
   } catch (thrown) {
     return createFailed(deps, mint.context, planned, thrown)
   }
-}
-
-/** Gone at once where the tool was surely never asked; else it leaves, and its removal repeats past what may still come. */
-export async function createFailed(
-  deps: Deps,
-  context: Context,
-  planned: Account,
-  thrown: unknown,
-): Promise<Result<never, Problem>> {
-  const failure = asFailure(thrown)
-  const unsettledMs = failure.mayHaveActed ? deps.toolCalls.limits.settleMs : null
-  const noted = await transact<null>(deps, 'normal', async (look) => {
-    const account = await look.row('account', planned.id)
-    if (account === undefined || account.state === 'gone') return ok({ value: null, records: [] })
-    const told: Account = { ...account, attempts: 1, lastFailure: failure.why }
-    const row: Account =
-      account.state === 'leaving'
-        ? { ...told, unsettledUntil: unsettledMs === null ? null : look.now + unsettledMs }
-        : unsettledMs === null
-          ? { ...move('account', told, 'gone'), because: 'never made' }
-          : leaving(told, look.now, { because: 'create failed', revocation: null, unsettledMs })
-    return ok({
-      value: null,
-      put: [{ kind: 'account' as const, row: { ...row, attempts: 0 } }],
-      records: [failedRecord(context, look.now, told, 'create', failure)],
-    })
-  })
-  deps.targets.wake()
-  if (!noted.ok) return noted
-  deps.log.warn({ tool: planned.tool, account: planned.name, why: failure.why }, 'a tool did not make an account')
-  return err(toolProblem(failure, planned.tool))
 }
