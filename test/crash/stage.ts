@@ -48,6 +48,8 @@ export type StageOptions = {
   readonly verifiedBy?: 'asks' | 'alone'
   /** Its database, if it is not the suite's. */
   readonly database?: string
+  /** A real InfluxDB with a database `ops`: the tool `board`, in which each agent gets accounts of its own. */
+  readonly board?: { readonly url: string; readonly admin: string }
 }
 
 const READ_AND_COMMENT = 'desk:read, desk:comment'
@@ -65,28 +67,46 @@ spec:
   token: { verifiedBy: ${verifiedBy} }
 `
 
-const agentManifest = (name: string, scopes: string, access: string): string => `apiVersion: hallpass/v1
+const boardManifest = (url: string): string => `apiVersion: hallpass/v1
+kind: Tool
+metadata: { name: board }
+spec:
+  owners: [${OWNER}]
+  category: observability
+  resource: https://board.example.com
+  scopes: { board:read: { description: Read, risk: low } }
+  target:
+    type: influxdb
+    url: "${url}"
+    secret: env:HALLPASS_TOOL_BOARD
+    rights: { board:read: ["READ:ops"] }
+    reconcile: { exempt: [admin] }
+`
+const ON_BOARD = '{ tool: board, scopes: [board:read], approval: none, tokenTtl: 10m }'
+
+const agentManifest = (name: string, scopes: string, access: string, more: string): string => `apiVersion: hallpass/v1
 kind: Agent
 metadata: { name: ${name} }
 spec:
   purpose: Works until the lights go out
   owners: [${OWNER}]
   identity: [{ publicKeyFile: keys/${name}.pub.pem }]
-  access: [{ tool: desk, scopes: [${scopes}]${access === '' ? '' : `, ${access}`} }]
+  access: [{ tool: desk, scopes: [${scopes}]${access === '' ? '' : `, ${access}`} }${more}]
 `
 
 /** Initialised, and not running. */
 export async function openStage(options: StageOptions): Promise<Stage> {
-  const { agents, prepare, access = '', verifiedBy = 'asks', database } = options
+  const { agents, prepare, access = '', verifiedBy = 'asks', database, board } = options
   const folder = mkdtempSync(join(tmpdir(), 'hallpass-crash-'))
   const data = join(folder, 'data')
   const identities = new Map<string, AgentIdentity>()
   const accessOf = (name: string) => (typeof access === 'string' ? access : (access[name] ?? ''))
   const manifestOf = (name: string) => join(folder, `scopes/agents/${name}.yaml`)
   const write: Stage['write'] = (name, scopes, more = accessOf(name)) =>
-    writeFileSync(manifestOf(name), agentManifest(name, scopes, more))
+    writeFileSync(manifestOf(name), agentManifest(name, scopes, more, board === undefined ? '' : `, ${ON_BOARD}`))
   mkdirSync(join(folder, 'scopes/agents/keys'), { recursive: true })
   writeFileSync(join(folder, 'scopes/desk.yaml'), toolManifest(verifiedBy))
+  if (board !== undefined) writeFileSync(join(folder, 'scopes/board.yaml'), boardManifest(board.url))
   for (const name of agents) {
     const identity = await createIdentity(name)
     identities.set(name, identity)
