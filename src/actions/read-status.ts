@@ -37,11 +37,18 @@ export type Load = {
   /** What was last found in the tools, by kind, and how many tools could not be looked through. */
   readonly drift: Readonly<Record<Drift, number>>
   readonly toolsUnread: number
+  /** Accounts on their way out for longer than one may take. */
+  readonly accountsOutstanding: number
+  /** Tool with accounts → whether it is left alone for now, after failures. */
+  readonly leftAlone: ReadonlyMap<string, boolean>
 }
 
 /** What metrics show of it; each counted up to 10,000. */
-export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts'>): Promise<Load> {
+export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts' | 'toolCalls'>): Promise<Load> {
   const now = deps.clock.now()
+  const { limits, health } = deps.toolCalls
+  const leaving = await all(deps, 'account', { state: 'leaving' })
+  const tools = [...(await toolsInForce(deps))].filter(([, { target }]) => target.type !== 'none')
   const open = await all(deps, 'revocation', { state: 'open' })
   const accounts = async (state: string) => (await all(deps, 'account', { state })).length
   const seen = [...deps.drifts.values()]
@@ -50,8 +57,10 @@ export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts'>): 
     accounts: {
       planned: await accounts('planned'),
       present: await accounts('present'),
-      leaving: await accounts('leaving'),
+      leaving: leaving.length,
     },
+    accountsOutstanding: leaving.filter(({ leavingSince }) => now - (leavingSince ?? now) > limits.goneMs).length,
+    leftAlone: new Map(tools.map(([tool]) => [tool, health(tool).state === 'open'])),
     drift: Object.fromEntries(DRIFTS.map((drift) => [drift, found(drift)])) as Record<Drift, number>,
     toolsUnread: seen.filter(({ failure }) => failure !== null).length,
     waitingRequests: (await all(deps, 'request', { state: 'pending', expiresAfter: now })).length,

@@ -79,7 +79,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
 
   const mcp = createMcpApp(edge)
   const verifiers = createVerifierApp(edge)
-  const proxy = createProxy(edge, broker.openSecret)
+  const proxy = createProxy(edge, broker.openSecret, { meter: metrics.calls })
   guards = verifiers.guards
   notices.listen((notice) => {
     if (notice.type === 'agent.cut') void mcp.cut(notice.agent ?? null)

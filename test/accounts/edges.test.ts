@@ -108,4 +108,17 @@ describe('over the edges', () => {
     })
     expect(desk.active()).toEqual(['eve'])
   })
+
+  test('metrics say which tool is left alone after failures (P5, P10)', async () => {
+    const admin = await server.bearer('admin', 'root@example.com')
+    const metrics = async () => (await server.call('GET', '/metrics', admin)).text
+    expect(await metrics()).toMatch(/hallpass_tool_left_alone\{tool="desk"\} 0/)
+    desk.fault = () => 'error'
+    for (let left = 6; left > 0; left--) await server.call('POST', '/v1/tools/desk/reconcile', admin, {})
+    const text = await metrics()
+    desk.fault = () => null
+    expect(text).toMatch(/hallpass_tool_left_alone\{tool="desk"\} 1/)
+    expect(text).toMatch(/hallpass_accounts_outstanding 0/)
+    expect(text).not.toMatch(/tool_left_alone\{tool="plain"/)
+  })
 })

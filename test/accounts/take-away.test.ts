@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { applyManifests } from '../../src/actions/apply-manifests.ts'
 import { decommissionAgent } from '../../src/actions/decommission-agent.ts'
 import { liftLock, setLock } from '../../src/actions/lock.ts'
+import { readLoad } from '../../src/actions/read-status.ts'
 import { presentRevocation, revoke } from '../../src/actions/revoke.ts'
 import { settleRevision } from '../../src/actions/settle-revision.ts'
 import { createTakingAway } from '../../src/actions/take-accounts-away.ts'
@@ -189,6 +190,7 @@ describe('where the tool fails a removal', () => {
     await s.rounds(12, 3)
     expect(s.tool.works(token)).toBe(true)
     expect((await receipt(id)).status).toBe('outstanding')
+    expect(await readLoad(s.h.deps)).toMatchObject({ accountsOutstanding: 1, outstandingRevocations: 1 })
     const failures = (await s.h.trail()).filter(({ kind }) => kind === 'account.failed')
     expect(failures[0]?.body).toMatchObject({ doing: 'probe', attempts: 1 })
     expect(failures.length).toBeLessThan(6)

@@ -8,6 +8,7 @@ import type { Edge } from '../../src/actions/edge.ts'
 import { createToolsetReader } from '../../src/actions/list-access.ts'
 import { createRefusals } from '../../src/actions/note-refusals.ts'
 import { createRateLimiter, type Rate } from '../../src/actions/rate-limit.ts'
+import { createMetrics } from '../../src/adapters/http/metrics.ts'
 import { createProxy, type ProxyLimits } from '../../src/adapters/proxy/proxy.ts'
 import { PROXY, RATE } from '../../src/core/limits.ts'
 import type { ToolManifest, ToolUpstream } from '../../src/core/manifest.ts'
@@ -52,6 +53,8 @@ export type ProxyStage = {
   call(target: string, headers?: readonly string[], method?: string, body?: string): Promise<Answer>
   open(): Socket
   close(): Promise<void>
+  /** The text of `/metrics`. */
+  metrics(): Promise<string>
 }
 
 const rules = (paths: readonly string[], methods: readonly (typeof PROXY_METHODS)[number][] = PROXY_METHODS) =>
@@ -116,7 +119,11 @@ export async function proxyStage(
     },
     allowedHosts: ['127.0.0.1'],
   }
-  const proxy = createProxy(edge, () => ok(new Secret(TOOL_SECRET)), { ...PROXY, ...limits })
+  const metrics = createMetrics(deps)
+  const proxy = createProxy(edge, () => ok(new Secret(TOOL_SECRET)), {
+    limits: { ...PROXY, ...limits },
+    meter: metrics.calls,
+  })
   const door = { log: silentLog, ids: deps.ids, allowedHosts: ['127.0.0.1'], operator: false }
   const server = createServer(
     { maxHeaderSize: 16 * 1024 },
@@ -158,6 +165,7 @@ export async function proxyStage(
       return parsed(await speak(`${head.join('\r\n')}\r\n\r\n${body}`))
     },
     open,
+    metrics: () => metrics.text(),
     async close() {
       for (const each of [server, upstream]) {
         each.closeAllConnections()

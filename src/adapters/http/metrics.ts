@@ -1,4 +1,5 @@
-// What is measured, in a registry of its own. Labels are routes, codes and statuses: never a name, an id or a secret.
+// What is measured, in a registry of its own. Labels are routes, codes, statuses and tools in force: never anything that a
+// caller chose, an agent, an id or a secret.
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Edge } from '../../actions/edge.ts'
@@ -7,12 +8,14 @@ import { type Deps, StoreUnavailable } from '../../actions/ports.ts'
 import { readLoad } from '../../actions/read-status.ts'
 import type { ProblemCode } from '../../core/problem.ts'
 import type { Occupied } from './admission.ts'
+import { type CallMeter, createCallMeter } from './call-metrics.ts'
 
 export type Metrics = {
   request(route: string, status: number): void
   refusal(code: ProblemCode): void
   /** A call for which there was no room. */
   turnedAway(of: string): void
+  readonly calls: CallMeter
   /** The text of `/metrics`, with what waits and what is open as it is now. */
   text(): Promise<string>
   readonly contentType: string
@@ -25,7 +28,7 @@ const NAMES = { prefix: 'hallpass_' }
  * that are served and that wait, by class, where they are limited.
  */
 export function createMetrics(
-  deps: Pick<Deps, 'store' | 'clock' | 'log' | 'drifts'>,
+  deps: Pick<Deps, 'store' | 'clock' | 'log' | 'drifts' | 'toolCalls'>,
   occupied: () => Readonly<Record<string, Occupied>> = () => ({}),
 ): Metrics {
   const registry = new Registry()
@@ -54,6 +57,9 @@ export function createMetrics(
   const drift = gauge('tool_drift', 'What tools held beside what they should, when last looked through.', 'finding')
   const unread = gauge('tools_unread', 'Tools with accounts that could not be looked through the last time.')
 
+  const late = gauge('accounts_outstanding', 'Accounts on their way out for longer than one may take.')
+  const leftAlone = gauge('tool_left_alone', 'Whether a tool is left alone for now, after failures (1).', 'tool')
+
   follow(deps, {
     minted: () => mints.inc(),
     revoked: (milliseconds) => seconds.observe(milliseconds / 1000),
@@ -70,6 +76,7 @@ export function createMetrics(
     request: (route, status) => requests.inc({ route, status: String(status) }),
     refusal: (code) => refusals.inc({ code }),
     turnedAway: (of) => turnedAway.inc({ class: of }),
+    calls: createCallMeter(registry),
     contentType: registry.contentType,
     async text() {
       const load = await readLoad(deps)
@@ -83,6 +90,9 @@ export function createMetrics(
       for (const [state, count] of Object.entries(load.accounts)) accounts.set({ state }, count)
       for (const [finding, count] of Object.entries(load.drift)) drift.set({ finding }, count)
       unread.set(load.toolsUnread)
+      late.set(load.accountsOutstanding)
+      leftAlone.reset()
+      for (const [tool, isOpen] of load.leftAlone) leftAlone.set({ tool }, Number(isOpen))
       return registry.metrics()
     },
   }

@@ -2,14 +2,14 @@
 // credential. Only a proxy token opens it (S13); who may call what is decided in core, never here.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { admitCall, judgeAgain } from '../../actions/admit-call.ts'
+import { type AdmittedCall, admitCall, judgeAgain } from '../../actions/admit-call.ts'
 import type { Claims } from '../../actions/authenticate-session.ts'
-import { createCallEnds } from '../../actions/call-ends.ts'
+import { createCallEnds, type EndOfCall } from '../../actions/call-ends.ts'
 import type { Edge } from '../../actions/edge.ts'
 import { StoreUnavailable } from '../../actions/ports.ts'
 import { createProxySecrets, type OpenSecret } from '../../actions/proxy-secret.ts'
 import { PROXY } from '../../core/limits.ts'
-import { type Problem, problem } from '../../core/problem.ts'
+import { type Problem, type ProblemCode, problem } from '../../core/problem.ts'
 import { createLiveCalls } from './live-calls.ts'
 import { passCall } from './pass-call.ts'
 import { type ReadCall, readCall } from './read-call.ts'
@@ -36,7 +36,18 @@ export type ProxyLimits = { readonly [K in 'callsPerAgent' | 'idleMs' | 'connect
 
 const ROUTE = '/tools'
 
-export function createProxy(edge: Edge, openSecret: OpenSecret, limits: ProxyLimits = PROXY): ToolProxy {
+/** Who counts calls: told of a tool's name once a call to it was admitted, and then how the call ended. */
+export type Meter = {
+  admitted(tool: string, milliseconds: number): (end: EndOfCall) => void
+  refused(code: ProblemCode): void
+}
+const UNMETERED: Meter = { admitted: () => () => {}, refused: () => {} }
+
+export function createProxy(
+  edge: Edge,
+  openSecret: OpenSecret,
+  { limits = PROXY, meter = UNMETERED }: { readonly limits?: ProxyLimits; readonly meter?: Meter } = {},
+): ToolProxy {
   const { deps } = edge
   const upstreams = createUpstreams(limits.idleMs)
   const live = createLiveCalls(deps, limits)
@@ -56,16 +67,21 @@ export function createProxy(edge: Edge, openSecret: OpenSecret, limits: ProxyLim
       const read = readCall(incoming, at.requestId)
       if (!read.ok) {
         edge.refusals.stranger(read.error.problem.code)
+        meter.refused(read.error.problem.code)
         refuse(read.error)
         return
       }
       const claims = await edge.verify(read.value.token)
       const why = claims === null ? unknown(at) : await served(incoming, outgoing, at, read.value, claims, refuse)
-      if (why !== null) refuse(why)
+      if (why === null) return
+      meter.refused(why.problem.code)
+      refuse(why)
     } catch (thrown) {
       const isDown = thrown instanceof StoreUnavailable
       deps.log.error({ requestId: at.requestId, error: String(thrown) }, 'a call through the proxy failed')
-      refuse(refused(isDown ? unavailable() : problem('internal', 'Something broke here. The call may not pass.')))
+      const why = isDown ? unavailable() : problem('internal', 'Something broke here. The call may not pass.')
+      meter.refused(why.code)
+      refuse(refused(why))
     }
   }
 
@@ -92,42 +108,60 @@ export function createProxy(edge: Edge, openSecret: OpenSecret, limits: ProxyLim
     claims: Claims,
     refuse: (why: Refused) => void,
   ): Promise<Refused | null> {
-    const { call, body } = read
+    const { call } = read
     const agent = String(claims.sub)
     const slowed = edge.limiters.check.take(`proxy ${agent}`)
     if (!slowed.ok) return noted(claims, read, slowed.error)
     const place = live.enter(agent)
     if (!place.ok) return noted(claims, read, place.error)
     try {
+      const startedAt = deps.clock.monotonic()
       const admitted = await admitCall(deps, claims, call)
       if (!admitted.ok) return noted(claims, read, admitted.error)
-      const presented = await secrets.of(admitted.value, at.requestId)
-      if (!presented.ok) {
-        ends.note(admitted.value, at.requestId, NEVER_SENT)
-        return refused(presented.error)
+      const measured = meter.admitted(admitted.value.tool.name, deps.clock.monotonic() - startedAt)
+      let end: EndOfCall = NEVER_SENT
+      try {
+        const passing = await passed(incoming, outgoing, at, read, claims, admitted.value, refuse)
+        end = passing.end
+        return passing.why
+      } finally {
+        measured(end)
+        ends.note(admitted.value, at.requestId, end)
       }
-      const { restsOn, endsAt } = admitted.value
-      const end = await passCall(upstreams, {
-        incoming,
-        outgoing,
-        call,
-        admitted: admitted.value,
-        presented: presented.value,
-        body,
-        mount: `${ROUTE}/${call.tool}`,
-        always: Object.entries(at.always).flat(),
-        refuse,
-        watch: (cut) =>
-          live.watch({ restsOn, endsAt, again: () => judgeAgain(deps, claims, call, admitted.value), cut }),
-        connectMs: limits.connectMs,
-        monotonic: () => deps.clock.monotonic(),
-        warn: (why) => deps.log.warn({ requestId: at.requestId, tool: call.tool, why }, 'a tool did not answer a call'),
-      })
-      ends.note(admitted.value, at.requestId, end)
-      return null
     } finally {
       place.value()
     }
+  }
+
+  /** An admitted call, with the tool's own credential. `why`: it was not answered, for this. */
+  async function passed(
+    incoming: IncomingMessage,
+    outgoing: ServerResponse,
+    at: At,
+    { call, body }: ReadCall,
+    claims: Claims,
+    admitted: AdmittedCall,
+    refuse: (why: Refused) => void,
+  ): Promise<{ readonly end: EndOfCall; readonly why: Refused | null }> {
+    const presented = await secrets.of(admitted, at.requestId)
+    if (!presented.ok) return { end: NEVER_SENT, why: refused(presented.error) }
+    const { restsOn, endsAt } = admitted
+    const end = await passCall(upstreams, {
+      incoming,
+      outgoing,
+      call,
+      admitted,
+      presented: presented.value,
+      body,
+      mount: `${ROUTE}/${call.tool}`,
+      always: Object.entries(at.always).flat(),
+      refuse,
+      watch: (cut) => live.watch({ restsOn, endsAt, again: () => judgeAgain(deps, claims, call, admitted), cut }),
+      connectMs: limits.connectMs,
+      monotonic: () => deps.clock.monotonic(),
+      warn: (why) => deps.log.warn({ requestId: at.requestId, tool: call.tool, why }, 'a tool did not answer a call'),
+    })
+    return { end, why: null }
   }
 
   return {
