@@ -4,7 +4,6 @@ import type { Command } from 'commander'
 import { Stop } from './stop.ts'
 
 const LATER = [
-  ['connect', 'set up an MCP client'],
   ['backup', 'copy the data'],
   ['restore', 'put a copy back'],
   ['db', 'look after the database'],

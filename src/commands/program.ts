@@ -7,6 +7,7 @@ import { addAudit } from './audit.ts'
 import { addAdminToken, addOwnerToken, addTokens, addVerifierToken } from './bearers.ts'
 import { addClock } from './clock.ts'
 import { type Cli, noun } from './command.ts'
+import { addConnect } from './connect.ts'
 import { addDev } from './dev.ts'
 import { addCredentialShow, addHolding, addReceipt, addSessionToken } from './holdings.ts'
 import { addCan, addKey, addStatus } from './house.ts'
@@ -58,6 +59,7 @@ export function createProgram(cli: Cli): Command {
   addRun(program, cli)
   addProxy(program, cli)
   addMcp(program, cli)
+  addConnect(program, cli)
 
   const session = noun(program, 'session', 'sessions of agents: list, revoke, token')
   addHolding(session, cli, 'session')

@@ -32,6 +32,7 @@ const THERE = [
     'run',
     'proxy',
     'mcp',
+    'connect',
     'login',
     'whoami',
     'logout',
@@ -52,7 +53,7 @@ const THERE = [
   ...['tool check', 'tool snippet'],
 ]
 
-const LATER = ['connect claude', 'backup', 'restore', 'db', 'incident', 'report']
+const LATER = ['backup', 'restore', 'db', 'incident', 'report']
 
 describe('every command', () => {
   const all = paths(program())
