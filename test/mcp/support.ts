@@ -20,7 +20,7 @@ import { approveRequest, denyRequest } from '../../src/actions/settle-request.ts
 import { recordOf, transact } from '../../src/actions/transact.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { createSigner } from '../../src/adapters/keys/signer.ts'
-import { createMcpApp } from '../../src/adapters/mcp/mcp-app.ts'
+import { createMcpApp, type Extend } from '../../src/adapters/mcp/mcp-app.ts'
 import { createOauthApp } from '../../src/adapters/oauth/oauth-app.ts'
 import { compileSlices } from '../../src/core/compile-slices.ts'
 import { RATE } from '../../src/core/limits.ts'
@@ -60,7 +60,8 @@ export type Rates = Partial<Record<keyof Edge['limiters'], Rate>>
 
 export type Served = Awaited<ReturnType<typeof serveMcp>>
 
-export async function serveMcp(rates: Rates = {}) {
+/** `extend` is what a suite of tests of others has to find beside our tools. */
+export async function serveMcp(rates: Rates = {}, extend?: Extend) {
   const disk = await storeOnDisk()
   const { store, clock, ids } = disk
   const app = new Hono<{ Variables: EdgeVariables }>()
@@ -109,7 +110,7 @@ export async function serveMcp(rates: Rates = {}) {
     },
     allowedHosts: ['127.0.0.1', 'localhost'],
   }
-  const mcp = createMcpApp(edge)
+  const mcp = createMcpApp(edge, extend)
   app.use('*', async (c, next) => {
     c.set('requestId', ids.next('rid'))
     c.set('remote', '127.0.0.1')

@@ -2,6 +2,7 @@
 // client cached. No token reaches the SDK, a log or an answer that was not asked for it.
 
 import { hostHeaderValidation } from '@modelcontextprotocol/hono'
+import type { Server } from '@modelcontextprotocol/server'
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { authenticateSession } from '../../actions/authenticate-session.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
@@ -17,7 +18,7 @@ import { createAccessFollower } from './follow-access.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
-import { createAgentServer } from './serve-agent.ts'
+import { createAgentServer, type ServerFor } from './serve-agent.ts'
 
 const PATH = '/mcp'
 
@@ -31,7 +32,11 @@ export type McpApp = {
   close(): Promise<void>
 }
 
-export function createMcpApp(edge: Edge): McpApp {
+/** Adds to what a server offers, before it serves. */
+export type Extend = (server: Server, wanted: ServerFor) => void
+
+/** Without `extend`, as the broker is wired, an agent finds its five tools and nothing else. */
+export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
   const { deps } = edge
   const gate = createBearerGate(edge)
   const own = new URL(deps.settings.issuer)
@@ -41,7 +46,11 @@ export function createMcpApp(edge: Edge): McpApp {
     gone: (agent) => void handlers.cut(agent),
   })
   const handlers = createAgentHandlers({
-    newServer: (wanted) => createAgentServer(edge, toolsOf, wanted),
+    newServer: (wanted) => {
+      const server = createAgentServer(edge, toolsOf, wanted)
+      extend?.(server, wanted)
+      return server
+    },
     newId: () => Buffer.from(deps.ids.random(32)).toString('base64url'),
     clock: deps.clock,
     follow: (agent) => follower.follow(agent),
