@@ -12,7 +12,8 @@ import { onServerCore } from './processes.ts'
 import * as report from './report.ts'
 import type { Pace } from './rounds.ts'
 import { guardVerify } from './rows/guard.ts'
-import { exchangeAim, forwardAuth, mintOverMcp, tokenExchange } from './rows/mint.ts'
+import { callOverMcp, listOverMcp, mintOverMcp } from './rows/mcp.ts'
+import { exchangeAim, forwardAuth, tokenExchange } from './rows/mint.ts'
 import { overload } from './rows/overload.ts'
 import { proxiedCall } from './rows/proxy.ts'
 import { revocationLatency } from './rows/revocation.ts'
@@ -45,6 +46,8 @@ type Row = { readonly name: string; readonly run: (broker: () => Promise<BenchBr
 
 const loadOf = (broker: BenchBroker): Aim => exchangeAim(broker)
 const rows: readonly Row[] = [
+  { name: 'list', run: async (broker) => report.list(await listOverMcp(await broker(), pace)) },
+  { name: 'call', run: async (broker) => report.call(await callOverMcp(await broker(), pace)) },
   { name: 'mint', run: async (broker) => report.mint(await mintOverMcp(await broker(), pace)) },
   { name: 'exchange', run: async (broker) => report.exchange(await tokenExchange(await broker(), pace)) },
   { name: 'forward-auth', run: async (broker) => report.forwardAuth(await forwardAuth(await broker(), pace)) },

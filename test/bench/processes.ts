@@ -56,6 +56,23 @@ export async function startRival(file: string, setUp: string): Promise<Server> {
   return serverOf(await startInBackground(command, args, { cwd: process.cwd(), ready }), port)
 }
 
+/** Starts all, and ends all however it goes. */
+export async function withRivals<N extends string, T>(
+  starting: Readonly<Record<N, Promise<Server>>>,
+  run: (servers: Readonly<Record<N, Server>>) => Promise<T>,
+): Promise<T> {
+  const started = await Promise.allSettled(Object.values<Promise<Server>>(starting))
+  try {
+    const failed = started.find((one) => one.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    const servers: Partial<Record<N, Server>> = {}
+    for (const name of Object.keys(starting) as N[]) servers[name] = await starting[name]
+    return await run(servers as Record<N, Server>)
+  } finally {
+    for (const one of started) if (one.status === 'fulfilled') await one.value.stop()
+  }
+}
+
 const TICKS_PER_SECOND = 100
 
 function cpuSecondsOf(pid: number): number | null {

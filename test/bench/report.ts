@@ -55,16 +55,39 @@ function compared(all: readonly Compared[]): string {
   )
 }
 
-export const mint = (all: readonly Compared[]): string => `## Mint over MCP
+const MCP_RIVALS = `The rivals: \`McpServer\` of @modelcontextprotocol/server behind \`createMcpHandler\` and \`createMcpHonoApp\`, five tools with zod input and output
+schemas of our tools' fields; *hoisted* builds the schemas once, *as documented* inside the factory, which runs for each request. Both
+make the SDK's server for each request, as it is meant to be used; Hallpass reads the plainest form of a list and of a call itself and
+leaves all else to the SDK.`
 
-A durable, audited credential by \`issue_token\` (2026-07-28, one POST), against a tool of the SDK that returns a constant of the same shape
-with no authentication, no signature and no disk. Goal: level with *hoisted*, 3 × ahead of *as documented*.
+export const list = (all: readonly Compared[]): string => `## List over MCP
+
+\`tools/list\` (2026-07-28, one POST): the caller is authenticated, its session judged, and its own tools listed. Goal: level with the better of
+the two.
 
 ${compared(all)}
 
-The rivals: \`McpServer\` of @modelcontextprotocol/server behind \`createMcpHandler\` and \`createMcpHonoApp\`, five tools with zod input and output
-schemas of our tools' fields; *hoisted* builds the schemas once, *as documented* inside the factory, which runs for each request. Both
-make the SDK's server for each request, as it is meant to be used; Hallpass reads a plain call of a tool itself and leaves all else to the SDK.
+${MCP_RIVALS}
+`
+
+export const call = (all: readonly Compared[]): string => `## Call over MCP
+
+\`list_access\`: what the agent may ask for and what it holds, three grants, each judged at that moment, against a constant of the same shape.
+Goal: level with the better of the two.
+
+${compared(all)}
+
+The rivals are those of the list.
+`
+
+export const mint = (all: readonly Compared[]): string => `## Mint over MCP
+
+A durable, audited credential by \`issue_token\`, against a constant of the same shape with no authentication, no signature and no disk.
+Goal: level with *hoisted*, 3 × ahead of *as documented*.
+
+${compared(all)}
+
+The rivals are those of the list. Alone, a mint waits for its own fsync; side by side, mints share one.
 `
 
 export const exchange = (all: readonly Compared[]): string => `## Token exchange

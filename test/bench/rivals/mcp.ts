@@ -68,11 +68,29 @@ const TOKEN = {
   scopes: ['metrics:read'],
 }
 
+/** As an agent of the bench has it. */
+const NAMES = ['asks', 'guarded', 'proxied']
+const ACCESS = {
+  access: NAMES.map((tool) => ({ tool, scopes: [`${tool}:read`], maxDurationSeconds: 14_400 })),
+  requests: [],
+  grants: NAMES.map((tool) => ({
+    id: `grt_${'a'.repeat(22)}`,
+    tool,
+    scopes: [`${tool}:read`],
+    details: {},
+    delivery: 'inline',
+    expiresAt: '2030-01-01T00:00:00.000Z',
+  })),
+}
+
 function build(of: ReturnType<typeof schemas>): McpServer {
   const server = new McpServer({ name: 'no-op', version: '1.0.0' })
   const nothing = async () => ({ content: [], structuredContent: {} })
   const tool = { title: 'A tool', description: 'Does nothing' }
-  server.registerTool('list_access', { ...tool, inputSchema: of.nothing, outputSchema: of.access }, nothing)
+  server.registerTool('list_access', { ...tool, inputSchema: of.nothing, outputSchema: of.access }, async () => ({
+    content: [{ type: 'text', text: JSON.stringify(ACCESS) }],
+    structuredContent: ACCESS,
+  }))
   server.registerTool('request_access', { ...tool, inputSchema: of.ask, outputSchema: of.asked }, nothing)
   server.registerTool('access_status', { ...tool, inputSchema: of.either, outputSchema: of.asked }, nothing)
   server.registerTool('issue_token', { ...tool, inputSchema: of.one, outputSchema: of.token }, async () => ({

@@ -1,39 +1,9 @@
-// Durable audited mints, over MCP and by token exchange, against servers that do nothing and keep nothing.
+// Durable audited mints by token exchange, and checks of them, against servers that do nothing and keep nothing.
 
 import { type BenchBroker, TOOLS } from '../broker.ts'
 import { type Aim, httpRequest } from '../load.ts'
-import { type Server, startRival } from '../processes.ts'
+import { type Server, startRival, withRivals } from '../processes.ts'
 import { type Compared, compare, type Pace } from '../rounds.ts'
-
-const VERSION = '2026-07-28'
-
-const issueToken = (session: string, grant: string) =>
-  httpRequest(
-    'POST',
-    '/mcp',
-    {
-      authorization: `Bearer ${session}`,
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': VERSION,
-      'mcp-method': 'tools/call',
-      'mcp-name': 'issue_token',
-    },
-    JSON.stringify({
-      jsonrpc: '2.0',
-      id: 1,
-      method: 'tools/call',
-      params: {
-        name: 'issue_token',
-        arguments: { grantId: grant },
-        _meta: {
-          'io.modelcontextprotocol/protocolVersion': VERSION,
-          'io.modelcontextprotocol/clientInfo': { name: 'bench', version: '1.0.0' },
-          'io.modelcontextprotocol/clientCapabilities': {},
-        },
-      },
-    }),
-  )
 
 const exchanging = (session: string, more: Readonly<Record<string, string>>) =>
   httpRequest(
@@ -47,27 +17,6 @@ const exchanging = (session: string, more: Readonly<Record<string, string>>) =>
       ...more,
     }).toString(),
   )
-
-export async function mintOverMcp(broker: BenchBroker, pace: Pace): Promise<readonly Compared[]> {
-  const requests = broker.agents.map(({ session, grants }) => issueToken(session, grants.asks))
-  const marker = '"accessToken"'
-  return withRivals(
-    { hoisted: startRival('mcp.ts', 'hoisted'), documented: startRival('mcp.ts', 'documented') },
-    (of) =>
-      compare(
-        [
-          { name: 'mint over MCP', server: broker.server, aim: { port: broker.port, requests, marker } },
-          { name: 'SDK no-op, hoisted', server: of.hoisted, aim: { port: of.hoisted.port, requests, marker } },
-          {
-            name: 'SDK no-op, as documented',
-            server: of.documented,
-            aim: { port: of.documented.port, requests, marker },
-          },
-        ],
-        pace,
-      ),
-  )
-}
 
 const byGrant = ({ agents }: BenchBroker) =>
   agents.map(({ session, grants }) => exchanging(session, { grant_id: grants.asks }))
@@ -137,21 +86,4 @@ export async function forwardAuth(broker: BenchBroker, pace: Pace): Promise<read
       pace,
     ),
   )
-}
-
-/** Starts all, and ends all however it goes. */
-async function withRivals<N extends string, T>(
-  starting: Readonly<Record<N, Promise<Server>>>,
-  run: (servers: Readonly<Record<N, Server>>) => Promise<T>,
-): Promise<T> {
-  const started = await Promise.allSettled(Object.values<Promise<Server>>(starting))
-  try {
-    const failed = started.find((one) => one.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-    const servers: Partial<Record<N, Server>> = {}
-    for (const name of Object.keys(starting) as N[]) servers[name] = await starting[name]
-    return await run(servers as Record<N, Server>)
-  } finally {
-    for (const one of started) if (one.status === 'fulfilled') await one.value.stop()
-  }
 }
