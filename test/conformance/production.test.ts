@@ -34,6 +34,10 @@ test.each([
       'dns-rebinding-protection',
       'input-required-result-unsupported-methods',
       'http-header-validation',
+      'resources-list',
+      'prompts-list',
+      'caching',
+      'sep-2164-resource-not-found',
     ],
   ],
   [
@@ -45,6 +49,8 @@ test.each([
       'server-sse-multiple-streams',
       'dns-rebinding-protection',
       'server-session-lifecycle',
+      'resources-list',
+      'prompts-list',
     ],
   ],
 ])('%s: whatever is not named as not applying passes', async (revision, applies) => {
