@@ -57,7 +57,7 @@ export function planAccount(
     readBackAt: null,
     probedAt: null,
   }
-  const body = { name: account.name, rights: [...plan.rights], url, until: rfc3339(plan.until) }
+  const body = { name: account.name, rights: [...plan.rights], url: account.target.url, until: rfc3339(plan.until) }
   return { account, record: recordOf(context, now, 'account.planned', accountSubject(account), body) }
 }
 
