@@ -23,7 +23,9 @@ describe.each([
   beforeAll(async () => {
     served = await serveMcp(
       { call: BUSY },
-      extendWithFixtures({ test_trigger_tool_change: (agent) => served.mcp.toolsChanged(agent) }),
+      extendWithFixtures({
+        test_trigger_tool_change: (agent) => served.mcp.tell(agent, { tools: true, resources: false, updated: [] }),
+      }),
     )
     const { token } = await served.session('triage-bot')
     lent = await lendToken(served.url, () => token)

@@ -1,8 +1,9 @@
 // A plain call is answered without the SDK's server: the same answers, and not one message more let in.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { createDirectCallReader } from '../../src/adapters/mcp/direct-call.ts'
-import { post, type Served, serveMcp } from './support.ts'
+import { createDirectReader } from '../../src/adapters/mcp/direct-call.ts'
+import { agent, entry } from '../support/manifest-set.ts'
+import { manifests, post, type Served, serveMcp } from './support.ts'
 
 const VERSION = '2026-07-28'
 const META = {
@@ -54,6 +55,37 @@ describe('over the wire', () => {
       expect(direct.headers.get(name)).toBe(throughSdk.headers.get(name))
   })
 
+  test('a list is, byte for byte (P8)', async () => {
+    for (const id of [7, 'a "quoted" one']) {
+      const listing = { ...message('', undefined), id, method: 'tools/list', params: { _meta: META } }
+      const named = { 'mcp-protocol-version': VERSION, 'mcp-method': 'tools/list' }
+      const sent = [
+        await send(listing, named),
+        await send(listing, named),
+        // There is one page, whatever is asked for: the SDK answers this one.
+        await send({ ...listing, params: { cursor: 'next', _meta: META } }, named),
+      ]
+      const [first, again, throughSdk] = await Promise.all(sent.map((one) => one.text()))
+      expect(first).toBe(throughSdk)
+      expect(again).toBe(throughSdk)
+      expect(JSON.parse(first!)).toMatchObject({ id, result: { ttlMs: 0, cacheScope: 'private' } })
+      for (const name of ['content-type', 'cache-control'])
+        expect(sent[0]!.headers.get(name)).toBe(sent[2]!.headers.get(name))
+    }
+  })
+
+  test('a list follows what is in force, and whoever lost it all lists nothing (P3)', async () => {
+    const listing = { jsonrpc: '2.0', id: 1, method: 'tools/list', params: { _meta: META } }
+    const list = async () =>
+      (await send(listing, { 'mcp-protocol-version': VERSION, 'mcp-method': 'tools/list' })).text()
+    expect(await list()).toContain('"ticket:comment"')
+    const [tickets, metrics] = manifests()
+    await served.inForce(tickets!, metrics!, agent('triage-bot', { access: [entry('tickets', ['ticket:read'])] }))
+    const narrowed = await list()
+    expect(narrowed).toContain('"ticket:read"')
+    expect(narrowed).not.toContain('"ticket:comment"')
+  })
+
   test('after a good envelope was seen, a bad message is refused as before (S13)', async () => {
     const good = message('list_access', {})
     const named = headersOf('list_access')
@@ -93,12 +125,17 @@ describe('over the wire', () => {
 })
 
 describe('what is read directly', () => {
-  const read = createDirectCallReader()
+  const read = createDirectReader()
   const readAs = (body: unknown, name = 'issue_token') => read(body, new Headers(headersOf(name)))
 
   test('a plain call is (P8)', () => {
     const given = { grantId: 'grt_1' }
-    expect(readAs(message('issue_token', given))).toMatchObject({ id: 7, name: 'issue_token', given })
+    expect(readAs(message('issue_token', given))).toMatchObject({
+      method: 'tools/call',
+      id: 7,
+      name: 'issue_token',
+      given,
+    })
     expect(readAs(message('issue_token', given, { id: 'a' }))).toMatchObject({ id: 'a' })
     expect(readAs(message('list_access', undefined), 'list_access')).toMatchObject({ given: {} })
   })
@@ -127,5 +164,21 @@ describe('what is read directly', () => {
     for (const body of others) expect([readAs(body), body]).toEqual([null, body])
     expect(readAs(message('access_status', {}), 'access_status')).toBeNull()
     expect(readAs(JSON.parse('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{},"__proto__":{}}'))).toBeNull()
+  })
+
+  test('of lists the plainest is, and no other (S13)', () => {
+    const plain = { jsonrpc: '2.0', id: 1, method: 'tools/list', params: { _meta: META } }
+    const named = { 'mcp-protocol-version': VERSION, 'mcp-method': 'tools/list' }
+    const list = (body: unknown, headers: Record<string, string> = named) => read(body, new Headers(headers))
+    expect(list(plain)).toEqual({ method: 'tools/list', id: 1 })
+    expect(list({ ...plain, params: { ...plain.params, cursor: 'next' } })).toBeNull()
+    expect(list({ ...plain, params: {} })).toBeNull()
+    expect(list({ ...plain, params: undefined })).toBeNull()
+    expect(list({ ...plain, id: undefined })).toBeNull()
+    expect(list({ ...plain, method: 'prompts/list' }, { ...named, 'mcp-method': 'prompts/list' })).toBeNull()
+    expect(list(plain, { ...named, 'mcp-name': 'list_access' })).toBeNull()
+    expect(list(plain, { ...named, 'mcp-method': 'tools/call' })).toBeNull()
+    expect(list(plain, { ...named, 'mcp-protocol-version': '2025-11-25' })).toBeNull()
+    expect(list([plain])).toBeNull()
   })
 })

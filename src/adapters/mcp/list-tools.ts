@@ -7,6 +7,7 @@ import type { ReadToolset, Toolset } from '../../actions/list-access.ts'
 import { OPEN, TEXT, WAIT_SECONDS_MAX } from '../../core/limits.ts'
 import { OUTPUTS } from './tool-outputs.ts'
 
+/** The same array for as long as nothing of it changes. */
 export type ReadToolList = (agent: string) => Promise<Tool[]>
 
 /** Compiles each agent's list once per state of its toolset. */

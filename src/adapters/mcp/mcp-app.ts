@@ -13,8 +13,8 @@ import { type AgentHandler, createAgentHandlers } from './agent-handlers.ts'
 import { createBearerGate, type Shown } from './bearer-gate.ts'
 import type { Call } from './call.ts'
 import { callTool } from './call-tool.ts'
-import { answerDirectly, createDirectCallReader } from './direct-call.ts'
-import { createAccessFollower } from './follow-access.ts'
+import { answerCall, answerList, createDirectReader } from './direct-call.ts'
+import { createAccessFollower, type News } from './follow-access.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
@@ -29,6 +29,8 @@ export type McpApp = {
   readonly app: Hono<McpEnv>
   /** Ends the streams and waiting calls of this agent, or of everybody (null): after what it rests on was taken away. */
   cut(agent: string | null): Promise<void>
+  /** Tells this agent's streams, and no other's, of a change that is not of its access: of what extends its servers. */
+  tell(agent: string, news: News): void
   close(): Promise<void>
 }
 
@@ -57,7 +59,7 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
     report: (error) =>
       deps.log.info({ reason: error.message.slice(0, 200) }, 'an MCP request was refused by the protocol'),
   })
-  const directCall = createDirectCallReader()
+  const directOf = createDirectReader()
   const app = new Hono<McpEnv>()
 
   app.use(PATH, remembering(hostHeaderValidation(edge.allowedHosts.map(hostName))))
@@ -110,10 +112,16 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
       hint: 'Call again: what you still have is judged then.',
     })
     if (handler.cut.aborted) return refuse(wasCut)
-    const direct = request.method === 'POST' ? directCall(body, request.headers) : null
-    if (direct !== null) {
+    const direct = request.method === 'POST' ? directOf(body, request.headers) : null
+    if (direct?.method === 'tools/call') {
       const result = await callTool(edge, call, direct.name, direct.given, handler.cut, direct.ways)
-      return handler.cut.aborted ? refuse(wasCut) : answerDirectly(direct, result)
+      return handler.cut.aborted ? refuse(wasCut) : answerCall(direct, result)
+    }
+    // What extends a server may list more.
+    if (direct?.method === 'tools/list' && extend === undefined) {
+      const tools = await toolsOf(call.caller.agent).catch(() => null)
+      if (handler.cut.aborted) return refuse(wasCut)
+      if (tools !== null) return answerList(direct, tools)
     }
     const response = await handler.fetch(
       isListen(body) ? expiring(request, call, deps.clock.now()) : request,
@@ -131,6 +139,7 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
   return {
     app,
     cut: (agent) => handlers.cut(agent),
+    tell: (agent, news) => handlers.tell(agent, news),
     async close() {
       await handlers.cut(null)
       await follower.close()

@@ -40,7 +40,7 @@ const KEEPS_SILENT = { tools: {}, resources: {}, prompts: {}, extensions: EXTENS
 
 /** An agent's own (2026-07-28, SEP-2549): what was taken away is not to be seen in a cache. */
 const OWN = { ttlMs: 0, cacheScope: 'private' } as const
-const CACHE_HINTS = {
+export const CACHE_HINTS = {
   'tools/list': OWN,
   'resources/list': OWN,
   'resources/read': OWN,
