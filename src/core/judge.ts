@@ -178,7 +178,7 @@ export function judgeGrant(
   const dead = (detail: string) =>
     err(
       problem('grant_revoked', 'This grant is no longer in force.', {
-        hint: 'Ask again with request_access if you still need it.',
+        hint: 'Your access changed. Ask again with request_access if you still need it.',
         nextTool: 'request_access',
         detail,
       }),

@@ -8,7 +8,7 @@ import { NEW_LOCKABLE } from '../../src/core/model.ts'
 import { agent } from '../support/manifest-set.ts'
 import { operator, unwrap } from '../support/store-on-disk.ts'
 import { type AnyClient, LISTEN, type Told } from './clients.ts'
-import { manifests, openRawSession, type Served, serveMcp } from './support.ts'
+import { manifests, openRawSession, rpc, type Served, serveMcp } from './support.ts'
 
 let served: Served
 beforeEach(async () => {
@@ -124,4 +124,24 @@ test('an agent that is decommissioned by its manifest holds no stream afterwards
   const others = manifests().filter(({ name }) => name !== 'triage-bot')
   await served.inForce(...others, agent('triage-bot', { access: accessOf('triage-bot'), state: 'decommissioned' }))
   expect(await stream.text()).toBe('')
+})
+
+test('a client that listens to nothing is told by the refusal that its access changed (P8)', async () => {
+  const { token } = await served.session('triage-bot')
+  const session = await openRawSession(served.url, token)
+  const hint = async () => (await session.call('request_access', ASK)).structuredContent.error?.hint
+  await served.put({
+    kind: 'slice',
+    row: { id: 'access/triage-bot/tickets', value: null, digest: 'gone', resumable: null },
+  })
+  expect(await hint()).not.toContain('changed')
+  await served.inForce(...manifests())
+  await (await session.post(rpc('tools/list'))).text()
+  await served.put({
+    kind: 'slice',
+    row: { id: 'access/triage-bot/tickets', value: null, digest: 'gone', resumable: null },
+  })
+  expect(await hint()).toMatch(/^Your access changed since you listed your tools: list them again\. /)
+  await (await session.post(rpc('tools/list'))).text()
+  expect(await hint()).not.toContain('changed')
 })

@@ -11,7 +11,7 @@ import { StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
 import { releaseGrant, withdrawRequest } from '../../actions/release-access.ts'
 import { didYouMean } from '../../core/did-you-mean.ts'
 import { TEXT } from '../../core/limits.ts'
-import { type Problem, problem } from '../../core/problem.ts'
+import { type Problem, type ProblemCode, problem } from '../../core/problem.ts'
 import { rfc3339 } from '../../core/record.ts'
 import { err, ok, type Result } from '../../core/result.ts'
 import { answered, refused } from './answers.ts'
@@ -114,7 +114,7 @@ export async function callTool(
     const done = rate.ok ? await wanted.run(edge, call, given, signal, ways) : rate
     if (done.ok) return done.value instanceof Told ? done.value.result : answered(name, done.value)
     await note(done.error, name)
-    return refused(done.error)
+    return refused(await withChange(call, done.error))
   } catch (thrown) {
     if (thrown instanceof ProtocolError) throw thrown
     const broken = brokenWorld(thrown, requestId)
@@ -122,6 +122,16 @@ export async function callTool(
     await note(broken, name)
     return refused(broken)
   }
+}
+
+/** What a client may call for because it was listed once (P3). */
+const OFFERED_ONCE: ReadonlySet<ProblemCode> = new Set(['unknown_tool', 'scope_not_in_manifest', 'details_not_allowed'])
+
+/** Many clients pass over what they are told of changes: then the refusal says it. */
+async function withChange(call: Call, refusal: Problem): Promise<Problem> {
+  if (!OFFERED_ONCE.has(refusal.code) || !(await call.hasStaleTools())) return refusal
+  const changed = 'Your access changed since you listed your tools: list them again.'
+  return { ...refusal, hint: refusal.hint === undefined ? changed : `${changed} ${refusal.hint}` }
 }
 
 function unknownTool(name: string): Problem {

@@ -10,16 +10,37 @@ import { OUTPUTS } from './tool-outputs.ts'
 /** The same array for as long as nothing of it changes. */
 export type ReadToolList = (agent: string) => Promise<Tool[]>
 
-/** Compiles each agent's list once per state of its toolset. */
-export function createToolLists(toolsetOf: ReadToolset, max = 10_000): ReadToolList {
+export type ToolLists = {
+  /** The same array while nothing changes: compiled once per state of what it rests on. */
+  readonly of: ReadToolList
+  /** The same, as a client is shown it. */
+  readonly show: ReadToolList
+  /** Whether a client of this agent was shown another list last, so that what it calls may be gone. */
+  isStale(agent: string): Promise<boolean>
+}
+
+export function createToolLists(toolsetOf: ReadToolset, max = 10_000): ToolLists {
   const compiled = new LRUCache<string, { readonly stamp: string; readonly tools: Tool[] }>({ max })
-  return async (agent) => {
+  const shown = new LRUCache<string, Tool[]>({ max })
+  const of: ReadToolList = async (agent) => {
     const toolset = await toolsetOf(agent)
     const known = compiled.get(agent)
     if (known?.stamp === toolset.stamp) return known.tools
     const tools = [...STATIC_BEFORE, requestAccess(toolset), ...STATIC_AFTER]
     compiled.set(agent, { stamp: toolset.stamp, tools })
     return tools
+  }
+  return {
+    of,
+    async show(agent) {
+      const tools = await of(agent)
+      shown.set(agent, tools)
+      return tools
+    },
+    async isStale(agent) {
+      const last = shown.get(agent)
+      return last !== undefined && last !== (await of(agent))
+    },
   }
 }
 

@@ -42,14 +42,14 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
   const { deps } = edge
   const gate = createBearerGate(edge)
   const own = new URL(deps.settings.issuer)
-  const toolsOf = createToolLists(edge.toolsetOf)
-  const follower = createAccessFollower(edge, toolsOf, {
+  const tools = createToolLists(edge.toolsetOf)
+  const follower = createAccessFollower(edge, tools.of, {
     news: (agent, news) => handlers.tell(agent, news),
     gone: (agent) => void handlers.cut(agent),
   })
   const handlers = createAgentHandlers({
     newServer: (wanted) => {
-      const server = createAgentServer(edge, toolsOf, wanted)
+      const server = createAgentServer(edge, tools.show, wanted)
       extend?.(server, wanted)
       return server
     },
@@ -90,7 +90,8 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
     }
     gate.welcome(shown.value, remote)
     const { caller, expiresAt } = shown.value
-    const call: Call = { caller, requestId, expiresAt, cut: handler.cut }
+    const hasStaleTools = () => tools.isStale(caller.agent)
+    const call: Call = { caller, requestId, expiresAt, cut: handler.cut, hasStaleTools }
     return serve(handler, call, c.req.raw, body.value, refuse)
   })
 
@@ -119,9 +120,9 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
     }
     // What extends a server may list more.
     if (direct?.method === 'tools/list' && extend === undefined) {
-      const tools = await toolsOf(call.caller.agent).catch(() => null)
+      const shown = await tools.show(call.caller.agent).catch(() => null)
       if (handler.cut.aborted) return refuse(wasCut)
-      if (tools !== null) return answerList(direct, tools)
+      if (shown !== null) return answerList(direct, shown)
     }
     const response = await handler.fetch(
       isListen(body) ? expiring(request, call, deps.clock.now()) : request,
