@@ -16,9 +16,11 @@ import {
   idOf,
   openSession,
 } from '../tools/people-and-agents.ts'
+import type { LighterTrail } from './lighter-trail.ts'
 import { onServerCore, type Server, serverOf } from './processes.ts'
 
 const OWNER = 'owner@example.com'
+const LIGHTER_TRAIL = new URL('lighter-trail.ts', import.meta.url).href
 const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 
 /** `asks` the broker at each call; `guarded` has a guard; `proxied` is called through the broker. */
@@ -53,19 +55,25 @@ export type BenchBroker = {
   close(): Promise<void>
 }
 
-export async function startBenchBroker(agentCount: number): Promise<BenchBroker> {
+/** `trail`: with one that costs less than it may, to see what the real one costs; `upstream`: where `proxied` is. */
+export async function startBenchBroker(
+  agentCount: number,
+  trail?: LighterTrail,
+  upstream?: number,
+): Promise<BenchBroker> {
   const folder = mkdtempSync(join(tmpdir(), 'hallpass-bench-'))
   const identities = await Promise.all(
     Array.from({ length: agentCount }, (_, index) => createIdentity(`agent-${String(index).padStart(3, '0')}`)),
   )
-  const upstreamPort = await freePort()
+  const upstreamPort = upstream ?? (await freePort())
   writeScopes(join(folder, 'scopes'), identities, upstreamPort)
   const port = await freePort()
   const broker = await initialiseBroker(folder, port, OWNER)
-  const [command, args] = onServerCore([CLI, 'serve'])
+  const lighter = trail === undefined ? [] : ['--import', LIGHTER_TRAIL]
+  const [command, args] = onServerCore([...lighter, CLI, 'serve'])
   const background = await startInBackground(command, args, {
     cwd: folder,
-    env: brokerEnv(folder, port),
+    env: { ...brokerEnv(folder, port), ...(trail === undefined ? {} : { LIGHTER_TRAIL: trail }) },
     ready: async () => (await fetch(`${broker.issuer}/readyz`)).ok,
   })
   const { issuer } = broker

@@ -120,10 +120,28 @@ its end on the trail too. The tool is nginx answering 1 KiB.
 
 ${compared(all)}
 
-The rivals: the same nginx proxying to the same page with connections kept open (\`proxy_pass\`, \`keepalive 64\`), which asks nobody and
-keeps no trail; and that page itself. Hallpass writes two records a call, of which the agent waits for one: the first column at 1 at once
-holds one fsync.
+${shareOfTrail(all)}
+
+*No fsync* and *no trail* are the same broker with a module put before it by the bench (\`test/bench/lighter-trail.ts\`): SQLite waits for
+no disk, and calls are judged but not recorded. The other rivals: the same nginx proxying to the same page with connections kept open
+(\`proxy_pass\`, \`keepalive 64\`), which asks nobody and keeps no trail; and that page itself. Hallpass writes two records a call, of
+which the agent waits for one.
 `
+
+/** What of a call is the trail's, by its absence: where it does not take the greater part, it is not what limits. */
+const shareOfTrail = (all: readonly Compared[]): string =>
+  all
+    .map(({ concurrency, measured }) => {
+      const [own, , none] = measured
+      const nginx = measured[3]
+      if (own === undefined || none === undefined || nginx === undefined) throw new Error('a contender is missing')
+      const cpu = own.cpuMicroseconds !== null && none.cpuMicroseconds !== null
+      const trailCpu = cpu
+        ? `, ${whole(own.cpuMicroseconds! - none.cpuMicroseconds!)} of ${whole(own.cpuMicroseconds!)} CPU µs`
+        : ''
+      return `- ${concurrency} at once: ${fine(own.p50 - nginx.p50)} ms more than nginx, of which the trail is ${fine(Math.max(0, own.p50 - none.p50))} ms${trailCpu}; without it ${median(ratios(none, own)).toFixed(2)} × as many calls`
+    })
+    .join('\n')
 
 export const guard = ({ jose, known, first, knownRatio, firstRatio }: GuardTimes): string => `## Guard
 

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort, startInBackground } from '../../tools/background.ts'
 import { installedTools } from '../../tools/installed-tools.ts'
-import type { BenchBroker } from '../broker.ts'
+import { type BenchBroker, startBenchBroker } from '../broker.ts'
 import { httpRequest } from '../load.ts'
 import { pinned, serverOf } from '../processes.ts'
 import { type Compared, compare, type Pace } from '../rounds.ts'
@@ -42,23 +42,35 @@ export async function proxiedCall(broker: BenchBroker, pace: Pace): Promise<read
   })
   // Its worker does the work, and is a process of its own: what it used of the CPU is not known here.
   const server = { ...serverOf(background, proxyPort), cpuSeconds: () => null }
-  const requests: Buffer[] = []
-  for (const agent of broker.agents)
-    requests.push(
-      httpRequest('GET', '/tools/proxied/page', { authorization: `Bearer ${await broker.mint(agent, 'proxied')}` }),
-    )
   const plain = [httpRequest('GET', '/page', {})]
   const marker = PAGE
+  const lighter = await Promise.all([
+    startBenchBroker(64, 'unsynced', broker.upstreamPort),
+    startBenchBroker(64, 'none', broker.upstreamPort),
+  ])
+  const through = async (name: string, one: BenchBroker) => ({
+    name,
+    server: one.server,
+    aim: { port: one.port, requests: await callsOf(one), marker },
+  })
   try {
     return await compare(
       [
-        { name: 'through Hallpass', server: broker.server, aim: { port: broker.port, requests, marker } },
+        await through('through Hallpass', broker),
+        await through('the same, no fsync', lighter[0]),
+        await through('the same, no trail', lighter[1]),
         { name: 'through nginx', server, aim: { port: proxyPort, requests: plain, marker } },
         { name: 'the page itself', server, aim: { port: broker.upstreamPort, requests: plain, marker } },
       ],
       pace,
     )
   } finally {
+    for (const one of lighter) await one.close()
     await background.stop()
   }
+}
+
+async function callsOf(broker: BenchBroker): Promise<Buffer[]> {
+  const tokens = await Promise.all(broker.agents.map((agent) => broker.mint(agent, 'proxied')))
+  return tokens.map((token) => httpRequest('GET', '/tools/proxied/page', { authorization: `Bearer ${token}` }))
 }
