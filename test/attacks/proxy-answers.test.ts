@@ -204,6 +204,31 @@ describe('a call that is under way', () => {
     await expect.poll(async () => (await ended(s)).at(-1)).toBe('left')
   })
 
+  test('whose agent went away while it was judged is not made, and brings nothing down (P10)', async () => {
+    const { store } = s.h.deps
+    const { commit } = store
+    const held = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    const holding: typeof commit = async (member) => {
+      Object.assign(store, { commit })
+      const outcome = await commit(member)
+      reached.resolve()
+      await held.promise
+      return outcome
+    }
+    Object.assign(store, { commit: holding })
+    s.does = answerWhatWasAsked
+    const { socket } = begun()
+    await reached.promise
+    socket.destroy()
+    // Heard after the end of the other connection, so that the broker knows of it.
+    expect((await s.call('/tools/wiki/x/b')).status).toBe(200)
+    held.resolve()
+    await expect.poll(async () => (await ended(s)).sort()).toEqual(['left', 'whole'])
+    expect(s.heard.map(({ url }) => url)).toEqual(['/base/x/b'])
+    expect((await s.call('/tools/wiki/x/a')).status).toBe(200)
+  })
+
   test('counts against its agent, who may have only so many', async () => {
     streaming()
     const two = [begun(), begun()]

@@ -68,7 +68,9 @@ export function passCall(upstreams: Upstreams, passing: Passing): Promise<EndOfC
       tool?.destroy()
       end('left')
     })
-    if (typeof body === 'number' && body > to.bodyBytes) fail('too long', tooLong(to.bodyBytes), 413)
+    // It may have gone while its call was judged: then nothing tells of it any more, and the tool need not be asked.
+    if (outgoing.destroyed) end('left')
+    else if (typeof body === 'number' && body > to.bodyBytes) fail('too long', tooLong(to.bodyBytes), 413)
     else ask(true)
 
     function ask(mayRepeat: boolean): void {
@@ -127,6 +129,11 @@ export function passCall(upstreams: Upstreams, passing: Passing): Promise<EndOfC
     }
 
     function answer(answered: IncomingMessage): void {
+      if (over || outgoing.destroyed) {
+        answered.destroy()
+        end('left')
+        return
+      }
       status = answered.statusCode ?? 0
       const heads = headersOf(answered, status, passing)
       if (typeof heads === 'string') {
