@@ -10,6 +10,7 @@ import { guardFeed } from './guard-feed.ts'
 import { guardTokens } from './guard-tokens.ts'
 import { manifests } from './manifests.ts'
 import { mcp } from './mcp.ts'
+import { proxy } from './proxy.ts'
 import { tokens } from './tokens.ts'
 
 export const TARGETS: readonly Target[] = [
@@ -18,6 +19,7 @@ export const TARGETS: readonly Target[] = [
   tokens,
   forms,
   forwardAuth,
+  proxy,
   mcp,
   api,
   auditExport,
