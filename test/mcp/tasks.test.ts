@@ -109,7 +109,11 @@ describe('looking', () => {
     expect(result).toMatchObject({
       status: 'completed',
       lastUpdatedAt: '2026-01-15T09:00:05.000Z',
-      result: { structuredContent: { status: 'granted', grant: { id: grant.id } }, content: [{ type: 'text' }] },
+      result: {
+        resultType: 'complete',
+        structuredContent: { status: 'granted', grant: { id: grant.id } },
+        content: [{ type: 'text' }],
+      },
     })
     expect(result).not.toHaveProperty('result.isError')
     await call('release_access', { grantId: grant.id })

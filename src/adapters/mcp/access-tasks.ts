@@ -108,10 +108,13 @@ async function detailed(
   const asks = { requestId: request.id, grantId: null, waitSeconds: 0 }
   // What was granted is judged now: an answer that rests on it may have died since.
   const outcome = await accessStatus(edge.deps, call.caller, asks, AbortSignal.abort())
-  if (outcome.ok) return { ...task, result: answered('access_status', outcome.value) }
+  if (outcome.ok) return { ...task, result: whole(answered('access_status', outcome.value)) }
   await edge.refusals.note(call, outcome.error, 'mcp tasks/get', { agent: request.agent, tool: request.tool })
-  return { ...task, result: refused(outcome.error) }
+  return { ...task, result: whole(refused(outcome.error)) }
 }
+
+/** A result within a result is said to be one too: the extension's own client asks for it. */
+const whole = (result: CallToolResult): CallToolResult => ({ ...result, resultType: 'complete' })
 
 async function cancelled(edge: Edge, call: Call, request: AccessRequest): Promise<Record<string, never>> {
   if (statusOf(request, edge.deps.clock.now()) !== 'pending') return {}
