@@ -7,6 +7,7 @@ export default defineConfig({
     exclude: [
       'test/tools/**',
       'test/examples/**',
+      'test/clients/**',
       'test/conformance/**',
       'test/crash/**',
       'test/model/**',

@@ -18,6 +18,7 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   'test/walks/backup.test.ts': SQLITE,
   'test/walks/demo.test.ts': 'the demo is on the embedded store by contract',
   'test/tools/**': ITS_OWN_RUN,
+  'test/clients/**': ITS_OWN_RUN,
   'test/conformance/**': ITS_OWN_RUN,
   'test/attacks/weakened.test.ts': ITS_OWN_RUN,
 }
