@@ -6,7 +6,6 @@ import type { AddressInfo } from 'node:net'
 import { createAdaptorServer } from '@hono/node-server'
 import { Client, type ClientOptions, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { Hono } from 'hono'
-import { z } from 'zod'
 import { createTokenVerifier } from '../../src/actions/authenticate-session.ts'
 import type { Edge, EdgeVariables } from '../../src/actions/edge.ts'
 import { createExpiryWatch } from '../../src/actions/expiry-watch.ts'
@@ -197,49 +196,4 @@ export async function serveMcp(rates: Rates = {}, extend?: Extend) {
 export const MODERN: ClientOptions = { versionNegotiation: { mode: { pin: '2026-07-28' } } }
 export const LEGACY: ClientOptions = {}
 
-/** A JSON-RPC request as a program without an SDK sends it, 2025-era. */
-export const rpc = (method: string, params: object = {}, id = 1) =>
-  JSON.stringify({ jsonrpc: '2.0', id, method, params })
-
-export const post = (url: string, body: string, headers: Record<string, string> = {}) =>
-  fetch(url, {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json', Accept: 'application/json, text/event-stream', ...headers },
-    body,
-  })
-
-/** A session of 2025 as a program without an SDK opens and uses it. */
-export async function openRawSession(url: string, token: string) {
-  const init = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'raw', version: '1' } }
-  const opened = await post(url, rpc('initialize', init), { Authorization: `Bearer ${token}` })
-  const id = opened.headers.get('mcp-session-id')
-  if (id === null) throw new Error(`no session: ${opened.status} ${await opened.text()}`)
-  await opened.text()
-  return rawSession(url, token, id)
-}
-
-const ANSWER = z.object({ result: z.object({ structuredContent: z.any(), isError: z.boolean().optional() }) })
-
-export function rawSession(url: string, token: string, id: string) {
-  const headers = {
-    Authorization: `Bearer ${token}`,
-    'Mcp-Session-Id': id,
-    'MCP-Protocol-Version': '2025-11-25',
-    Accept: 'application/json, text/event-stream',
-    'Content-Type': 'application/json',
-  }
-  const session = {
-    id,
-    /** The same session, with another token. */
-    with: (other: string) => rawSession(url, other, id),
-    send: (method: 'GET' | 'DELETE' | 'PUT', more: Record<string, string> = {}) =>
-      fetch(url, { method, headers: { ...headers, ...more } }),
-    post: (body: string, signal: AbortSignal | null = null, more: Record<string, string> = {}) =>
-      fetch(url, { method: 'POST', headers: { ...headers, ...more }, body, signal }),
-    async call(name: string, given: object) {
-      const text = await (await session.post(rpc('tools/call', { name, arguments: given }))).text()
-      return ANSWER.parse(JSON.parse(/^data: (.*)$/m.exec(text)?.[1] ?? text)).result
-    },
-  }
-  return session
-}
+export { openRawSession, post, rpc } from '../support/raw-mcp.ts'

@@ -57,7 +57,7 @@ export function createLegacySessions(parts: SessionParts, limits = MCP_SESSIONS)
   return {
     async serve(request, call, body) {
       const id = request.headers.get('mcp-session-id')
-      const opens = isInitializeRequest(body)
+      const opens = isInitialize(body)
       if ((id === null && !opens) || !(await isLegacyRequest(request, body))) return null
       while (letGo(limits.forgottenMs, null));
       const named = id === null ? undefined : live.get(id)
@@ -77,6 +77,14 @@ export function createLegacySessions(parts: SessionParts, limits = MCP_SESSIONS)
     },
   }
 }
+
+/** Only what says so by name is looked at whole. */
+const isInitialize = (body: unknown): boolean =>
+  typeof body === 'object' &&
+  body !== null &&
+  'method' in body &&
+  body.method === 'initialize' &&
+  isInitializeRequest(body)
 
 /** As the SDK says it of a session that has ended: the client has to open a new one. */
 const notFound = () =>

@@ -114,4 +114,38 @@ export const WEAKNESSES: readonly Weakness[] = [
       'with guards cut off, delayed and frozen, "revoked" is said when none accepts any more, and not before (P5, S15)',
     ],
   },
+  {
+    without: 'asking whose a session of 2025 is',
+    file: 'src/adapters/mcp/legacy-sessions.ts',
+    find: 'named?.agent === call.caller.agent ? named : undefined',
+    replace: 'named',
+    attack: ['streams.test.ts', "a session > of another agent's is answered as one that never was, and goes on (S7)"],
+  },
+  {
+    without: 'ending the sessions of an agent that is cut off',
+    file: 'src/adapters/mcp/agent-handlers.ts',
+    find: '    sessions.end(agent)\n',
+    replace: '',
+    attack: [
+      'streams.test.ts',
+      'what was opened before an agent is cut off > ends when its session is revoked, and its token opens nothing more (P5, P6, S12)',
+    ],
+  },
+  {
+    without: 'a limit to the streams of one agent',
+    file: 'src/adapters/mcp/agent-handlers.ts',
+    find: '      maxSubscriptions: MCP_STREAMS_PER_AGENT,\n',
+    replace: '',
+    attack: ['streams.test.ts', '1000 streams of one agent leave four open, and take nothing from others (S17)'],
+  },
+  {
+    without: 'asking whose a request is before it is read',
+    file: 'src/actions/access-status.ts',
+    find: 'if (request === undefined || request.agent !== caller.agent)',
+    replace: 'if (request === undefined)',
+    attack: [
+      'streams.test.ts',
+      "a resource of another agent's is answered as one that never was, read or subscribed to (S7)",
+    ],
+  },
 ]
