@@ -3,6 +3,7 @@
 
 import { NotAsked, TargetFailure } from '../core/target.ts'
 import type { CallLimits, Clock, ToolCalls } from './ports.ts'
+import { calledSpan } from './tracing.ts'
 
 type Line = {
   running: number
@@ -87,7 +88,9 @@ export function createToolCalls(clock: Pick<Clock, 'monotonic'>, limits: CallLim
       try {
         const probing = pass(line)
         try {
-          const value = await within(limits[deadline], act)
+          const value = await calledSpan('target', { 'hallpass.tool': tool, 'hallpass.deadline': deadline }, () =>
+            within(limits[deadline], act),
+          )
           settle(line, probing, false)
           return value
         } catch (thrown) {

@@ -9,6 +9,7 @@ import { err, ok, type Result } from '../core/result.ts'
 import { pastOf } from './history.ts'
 import type { Context, Deps, Lane, Member, Outcome, Snapshot } from './ports.ts'
 import { StoreInDoubt, StoreUnavailable } from './ports.ts'
+import { stepSpan } from './tracing.ts'
 
 /** What an action wants done, judged from what it looked at. Without records nothing is committed. */
 export type Intent<T> = {
@@ -59,7 +60,7 @@ export async function transact<T>(
     }
     const row = async <K extends Kind>(kind: K, id: string) => (await read([`${kind}/${id}`])).get(kind, id)
 
-    const judged = await attempt({ now, read, row }).catch((thrown: unknown) => {
+    const judged = await stepSpan('decide', {}, () => attempt({ now, read, row })).catch((thrown: unknown) => {
       if (thrown instanceof StoreUnavailable) return err(auditUnavailable(thrown.message))
       throw thrown
     })
@@ -68,7 +69,7 @@ export async function transact<T>(
     if (first === undefined) return ok({ value: judged.value.value, seq })
 
     const put = judged.value.put ?? []
-    const outcome = await durable(deps, {
+    const member: Member = {
       id: deps.ids.next('cmt'),
       lane,
       at: now,
@@ -78,7 +79,9 @@ export async function transact<T>(
       once: judged.value.once ?? [],
       ...(judged.value.setsTime === true ? { setsTime: true } : {}),
       records: [first, ...rest],
-    })
+    }
+    const about = { 'hallpass.lane': lane, 'hallpass.records': member.records.length }
+    const outcome = await stepSpan('store commit', about, () => durable(deps, member))
     if (!outcome.ok) return outcome
     if (outcome.value.ok) return ok({ value: judged.value.value, seq: outcome.value.last })
     const refused = refusalOf(deps, outcome.value)

@@ -5,6 +5,7 @@ import type { HttpBindings } from '@hono/node-server'
 import { Hono, type MiddlewareHandler } from 'hono'
 import type { EdgeVariables } from '../actions/edge.ts'
 import { type Ids, type Log, StoreUnavailable } from '../actions/ports.ts'
+import { withinTrace } from '../actions/tracing.ts'
 import type { ChecksRoom } from './admit.ts'
 
 type DoorEnv = { Variables: EdgeVariables; Bindings: HttpBindings }
@@ -48,7 +49,7 @@ export function createFrontDoor(door: FrontDoor, mount: (app: FrontDoorApp) => v
         421,
         { 'Content-Type': 'application/problem+json' },
       )
-    return next()
+    return withinTrace(c.req.header('traceparent'), c.req.header('tracestate'), next)
   })
   if (door.admit !== undefined) app.use('*', door.admit)
   mount(app)

@@ -2,6 +2,7 @@
 
 import pino from 'pino'
 import type { Log } from '../actions/ports.ts'
+import { currentTraceId } from '../actions/tracing.ts'
 
 const SECRET_PATHS = [
   'token',
@@ -26,6 +27,10 @@ export function createLog(level: string): Log {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
+      mixin() {
+        const traceId = currentTraceId()
+        return traceId === null ? {} : { traceId }
+      },
       redact: { paths: SECRET_PATHS, censor: '[secret]' },
     },
     pino.destination({ fd: 2, sync: true }),

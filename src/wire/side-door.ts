@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { valuesIn } from '../actions/raw-header.ts'
+import { withinTrace } from '../actions/tracing.ts'
 import { TOOLS, type ToolProxy } from '../adapters/proxy/proxy.ts'
 import type { ForwardAuth } from '../adapters/verifiers/forward-auth.ts'
 import type { Answer } from '../adapters/verifiers/refusal.ts'
@@ -70,10 +71,7 @@ export function besideForCalls(
     const { url = '', headers, socket } = incoming
     if (!url.startsWith(TOOLS) || !isAllowed(headers.host ?? '')) return next(incoming, outgoing)
     const requestId = door.ids.next('rid')
-    void proxy.serve(incoming, outgoing, {
-      requestId,
-      remote: socket.remoteAddress ?? 'unknown',
-      always: alwaysSent(requestId),
-    })
+    const at = { requestId, remote: socket.remoteAddress ?? 'unknown', always: alwaysSent(requestId) }
+    void withinTrace(headers.traceparent, headers.tracestate, () => proxy.serve(incoming, outgoing, at))
   }
 }

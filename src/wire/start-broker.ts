@@ -36,6 +36,7 @@ import { createNotices } from './notices.ts'
 import { type Broker, openBroker } from './open-broker.ts'
 import { startRounds } from './rounds.ts'
 import { besideForCalls, besideTheFrontDoor } from './side-door.ts'
+import { keepTraceContext } from './trace-context.ts'
 
 export type Running = {
   readonly address: {
@@ -57,6 +58,7 @@ async function lookAfterKeys(deps: Deps): Promise<void> {
 
 /** The error is a sentence for whoever starts it. */
 export async function startBroker(config: Config, log: Log): Promise<Result<Running, string>> {
+  keepTraceContext()
   const notices = createNotices()
   let guards: Guards = NO_GUARDS
   const opened = await openBroker(config, log, {

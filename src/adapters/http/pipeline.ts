@@ -7,6 +7,7 @@ import { type ApiCaller, authenticateCaller, type Presented } from '../../action
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import type { Caller } from '../../actions/ports.ts'
 import { rawHeader } from '../../actions/raw-header.ts'
+import { servedSpan } from '../../actions/tracing.ts'
 import { BODY_BYTES, HTTP } from '../../core/limits.ts'
 import { type Problem, problem } from '../../core/problem.ts'
 import { err, ok, type Result } from '../../core/result.ts'
@@ -68,7 +69,8 @@ export function answer(edge: Edge, parts: ApiParts, metrics: Metrics, route: Rou
     const who = await callerOf(c, edge, name)
     if (!who.ok) return refuse(who.error)
     const call = callOf(edge, parts, who.value, requestId, c.req.raw.signal)
-    const done = await runRoute(c)
+    const about = { 'hallpass.request_id': requestId, 'hallpass.role': who.value.role }
+    const done = await servedSpan(name, about, () => runRoute(c))
     if (done.ok) return done.value
     await note(c, edge, who.value, done.error.problem, name, aboutOf(c))
     return refuse(done.error)

@@ -19,6 +19,7 @@ import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
 import { createAgentServer, type ServerFor } from './serve-agent.ts'
+import { tracedMessage } from './traced-message.ts'
 
 const PATH = '/mcp'
 
@@ -92,7 +93,7 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
     const { caller, expiresAt } = shown.value
     const hasStaleTools = () => tools.isStale(caller.agent)
     const call: Call = { caller, requestId, expiresAt, cut: handler.cut, hasStaleTools }
-    return serve(handler, call, c.req.raw, body.value, refuse)
+    return tracedMessage(call, body.value, () => serve(handler, call, c.req.raw, body.value, refuse))
   })
 
   async function admit(shown: Shown, calls: number): Promise<Result<void, Problem>> {

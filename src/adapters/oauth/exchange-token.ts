@@ -7,6 +7,7 @@ import type { Edge } from '../../actions/edge.ts'
 import { type FindTool, findGrant } from '../../actions/find-grant.ts'
 import { issueCredential } from '../../actions/issue-credential.ts'
 import type { Proof } from '../../actions/open-session.ts'
+import { servedSpan } from '../../actions/tracing.ts'
 import { useAssertion } from '../../actions/use-assertion.ts'
 import { authorizationDetails, proxyUrl } from '../../core/claims.ts'
 import { keyOf } from '../../core/model.ts'
@@ -35,6 +36,26 @@ export async function exchangeToken(
   const session = await authenticateSession(deps, edge.verify, input.value.subjectToken)
   if (!session.ok) return err(await badSubject(edge, c, input.value.subjectToken, session.error))
   const caller = session.value
+  const about = { 'hallpass.request_id': requestId, 'hallpass.agent': caller.agent }
+  return servedSpan('POST /oauth/token token-exchange', about, () =>
+    exchangeFor(edge, toolNamed, caller, { form, proof, requestId, wanted: input.value }),
+  )
+}
+
+type Exchange = {
+  readonly form: Form
+  readonly proof: Proof | null
+  readonly requestId: string
+  readonly wanted: ExchangeInput
+}
+
+async function exchangeFor(
+  edge: Edge,
+  toolNamed: FindTool,
+  caller: AgentCaller,
+  { form, proof, requestId, wanted }: Exchange,
+): Promise<Result<object, RefusedCaller>> {
+  const { deps } = edge
   const refuse = (refused: Refused, tool?: string) =>
     err({ ...refused, caller, ...(tool === undefined ? {} : { tool }) })
 
@@ -47,17 +68,16 @@ export async function exchangeToken(
     if (!used.ok) return refuse({ problem: asClient(used.error) })
   }
 
-  const target = await targetOf(edge, toolNamed, caller, input.value)
+  const target = await targetOf(edge, toolNamed, caller, wanted)
   if (!target.ok) return refuse(target.error)
   const { tool, grant } = target.value
-  const isProxied =
-    input.value.resource === null ? null : proxiedTool(deps.settings.issuer, input.value.resource) !== null
-  const found = grant !== null ? ok({ id: grant }) : await findGrant(deps, caller, { ...input.value, tool, isProxied })
+  const isProxied = wanted.resource === null ? null : proxiedTool(deps.settings.issuer, wanted.resource) !== null
+  const found = grant !== null ? ok({ id: grant }) : await findGrant(deps, caller, { ...wanted, tool, isProxied })
   if (!found.ok) return refuse({ problem: found.error }, tool)
   const issued = await issueCredential(
     deps,
     caller,
-    { grant: found.value.id, scopes: input.value.scopes, details: input.value.details, via: 'exchange' },
+    { grant: found.value.id, scopes: wanted.scopes, details: wanted.details, via: 'exchange' },
     requestId,
   )
   if (!issued.ok) return refuse({ problem: issued.error }, tool)

@@ -6,6 +6,7 @@ import { bodyLimit } from 'hono/body-limit'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import { createToolFinder, type FindTool } from '../../actions/find-grant.ts'
 import { type Caller, StoreUnavailable } from '../../actions/ports.ts'
+import { servedSpan } from '../../actions/tracing.ts'
 import { BODY_BYTES, KEYS } from '../../core/limits.ts'
 import { problem } from '../../core/problem.ts'
 import { err, type Result } from '../../core/result.ts'
@@ -152,7 +153,10 @@ async function token(
         }),
       ),
     )
-  const opened = await grantSession(edge, form, proof.value, requestId)
-  if (!opened.ok) await note({ role: 'agent', agent: proof.value.agent, session: '' }, opened.error)
+  const { agent } = proof.value
+  const opened = await servedSpan(route, { 'hallpass.request_id': requestId, 'hallpass.agent': agent }, () =>
+    grantSession(edge, form, proof.value!, requestId),
+  )
+  if (!opened.ok) await note({ role: 'agent', agent, session: '' }, opened.error)
   return opened
 }

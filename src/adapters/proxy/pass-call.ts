@@ -20,6 +20,8 @@ export type Passing = {
   readonly call: Call
   readonly admitted: AdmittedCall
   readonly presented: Presented | null
+  /** Sent in place of the agent's own, where a tracer records this call; null: the agent's goes on. */
+  readonly traceparent: string | null
   readonly body: ReadCall['body']
   /** Where the tool stands on the broker: `/tools/NAME`. */
   readonly mount: string
@@ -121,6 +123,7 @@ export function passCall(upstreams: Upstreams, passing: Passing): Promise<EndOfC
       const kept = towardsTool(incoming.rawHeaders, to.pass).filter(
         (_, at, all) => all[at - (at % 2)]!.toLowerCase() !== presented?.header.toLowerCase(),
       )
+      if (passing.traceparent !== null) replace(kept, 'traceparent', passing.traceparent)
       if (presented !== null) kept.push(presented.header, presented.value.reveal())
       if (body === 'chunked') kept.push('Transfer-Encoding', 'chunked')
       else if (body !== null || call.method === 'POST' || call.method === 'PUT' || call.method === 'PATCH')
@@ -185,3 +188,9 @@ const unreachable = (why = 'cannot be reached') =>
 
 const misbehaved = (what: string) =>
   problem('internal', `The tool ${what}, so its answer is not passed on.`, { hint: 'Tell an operator of the tool.' })
+
+/** Of names and values by turns. */
+function replace(headers: string[], name: string, value: string): void {
+  for (let at = headers.length - 2; at >= 0; at -= 2) if (headers[at]!.toLowerCase() === name) headers.splice(at, 2)
+  headers.push(name, value)
+}

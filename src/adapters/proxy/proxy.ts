@@ -8,6 +8,7 @@ import { createCallEnds, type EndOfCall } from '../../actions/call-ends.ts'
 import type { Edge } from '../../actions/edge.ts'
 import { StoreUnavailable } from '../../actions/ports.ts'
 import { createProxySecrets, type OpenSecret } from '../../actions/proxy-secret.ts'
+import { calledSpan, servedSpan } from '../../actions/tracing.ts'
 import { PROXY } from '../../core/limits.ts'
 import { type Problem, type ProblemCode, problem } from '../../core/problem.ts'
 import { createLiveCalls } from './live-calls.ts'
@@ -72,7 +73,12 @@ export function createProxy(
         return
       }
       const claims = await edge.verify(read.value.token)
-      const why = claims === null ? unknown(at) : await served(incoming, outgoing, at, read.value, claims, refuse)
+      const why =
+        claims === null
+          ? unknown(at)
+          : await servedSpan(`${ROUTE}/{tool}`, aboutOf(at, claims, read.value), () =>
+              served(incoming, outgoing, at, read.value, claims, refuse),
+            )
       if (why === null) return
       meter.refused(why.problem.code)
       refuse(why)
@@ -146,21 +152,24 @@ export function createProxy(
     const presented = await secrets.of(admitted, at.requestId)
     if (!presented.ok) return { end: NEVER_SENT, why: refused(presented.error) }
     const { restsOn, endsAt } = admitted
-    const end = await passCall(upstreams, {
-      incoming,
-      outgoing,
-      call,
-      admitted,
-      presented: presented.value,
-      body,
-      mount: `${ROUTE}/${call.tool}`,
-      always: Object.entries(at.always).flat(),
-      refuse,
-      watch: (cut) => live.watch({ restsOn, endsAt, again: () => judgeAgain(deps, claims, call, admitted), cut }),
-      connectMs: limits.connectMs,
-      monotonic: () => deps.clock.monotonic(),
-      warn: (why) => deps.log.warn({ requestId: at.requestId, tool: call.tool, why }, 'a tool did not answer a call'),
-    })
+    const end = await calledSpan('upstream', { 'hallpass.tool': call.tool }, (traceparent) =>
+      passCall(upstreams, {
+        traceparent,
+        incoming,
+        outgoing,
+        call,
+        admitted,
+        presented: presented.value,
+        body,
+        mount: `${ROUTE}/${call.tool}`,
+        always: Object.entries(at.always).flat(),
+        refuse,
+        watch: (cut) => live.watch({ restsOn, endsAt, again: () => judgeAgain(deps, claims, call, admitted), cut }),
+        connectMs: limits.connectMs,
+        monotonic: () => deps.clock.monotonic(),
+        warn: (why) => deps.log.warn({ requestId: at.requestId, tool: call.tool, why }, 'a tool did not answer a call'),
+      }),
+    )
     return { end, why: null }
   }
 
@@ -173,6 +182,12 @@ export function createProxy(
     },
   }
 }
+
+const aboutOf = ({ requestId }: At, claims: Claims, { call }: ReadCall) => ({
+  'hallpass.request_id': requestId,
+  'hallpass.agent': String(claims.sub),
+  'hallpass.tool': call.tool,
+})
 
 const NEVER_SENT = { status: null, ended: 'unreachable', sentBytes: 0, receivedBytes: 0, afterMilliseconds: 0 } as const
 
