@@ -106,6 +106,13 @@ export function columnValues<K extends Kind>(kind: K, row: Rows[K]): ColumnValue
   })
 }
 
+/** The agent that this row is found by; null where there is none. */
+export function agentOf<K extends Kind>(kind: K, row: Rows[K]): string | null {
+  const extract: Searchable[K] = searchable[kind]
+  const agent = extract.agent?.(row) ?? null
+  return typeof agent === 'string' ? agent : null
+}
+
 /** Two of these, in UTF-8, fit into one index entry of any engine (PostgreSQL: 2,704 bytes). */
 const LONGEST = 400
 

@@ -2,8 +2,9 @@
 // elsewhere enters the bounded caches only if nothing was applied since it was read.
 
 import { LRUCache } from 'lru-cache'
-import type { Change } from '../../actions/ports.ts'
+import type { Change, ListQuery } from '../../actions/ports.ts'
 import { type Bearer, type Grant, type Key, type Kind, keyOf, type Rows, type Seq } from '../../core/model.ts'
+import { createAgentLists } from './agent-lists.ts'
 
 export type Held<K extends Kind = Kind> = { readonly row: Rows[K]; readonly version: number }
 
@@ -37,11 +38,15 @@ export type View = {
   bearerByHash(hash: string): Bearer | undefined
   /** The active grants of an agent on a tool, newest first. Undefined: not known here. */
   activeGrants(agent: string, tool: string): readonly Grant[] | undefined
+  /** What a list of one agent's holds. Undefined: not known here. */
+  listed<K extends Kind>(query: ListQuery<K>): readonly Rows[K][] | undefined
   apply(change: Change): void
   /** Remembers a row read at `readAt`; dropped where the view has moved since. */
   fill(kind: Kind, held: Held, readAt: Seq): void
   /** The same of all active grants of an agent on a tool. */
   fillGrants(agent: string, tool: string, grants: readonly Grant[], readAt: Seq): void
+  /** The same of all rows that this query finds. */
+  fillList<K extends Kind>(query: ListQuery<K>, rows: readonly Rows[K][], readAt: Seq): void
   /** Starts over from the whole kinds' rows as of `seq`. */
   load(rows: Iterable<{ readonly kind: Kind; readonly held: Held }>, seq: Seq): void
 }
@@ -53,6 +58,7 @@ export function createView(): View {
     Object.entries(CACHED).map(([kind, max]) => [kind, new LRUCache<string, Held>({ max, ttl: CACHE_TTL_MS })]),
   )
   const pairs = new LRUCache<string, readonly Grant[]>({ max: PAIRS.max, ttl: CACHE_TTL_MS })
+  const lists = createAgentLists(CACHE_TTL_MS)
   const wholeKinds: ReadonlySet<string> = new Set(WHOLE)
   let seq: Seq = 0
 
@@ -89,12 +95,14 @@ export function createView(): View {
     },
     bearerByHash: (hash) => byHash.get(hash),
     activeGrants: (agent, tool) => pairs.get(pairOf(agent, tool)),
+    listed: (query) => lists.find(query),
     apply(change) {
       if (change.first !== seq) throw new Error(`change ${change.first} does not follow ${seq}`)
       for (const put of change.put) {
         set(put.kind, { row: put.row, version: change.last + 1 })
         if (put.kind === 'bearer') index(put.row)
         if (put.kind === 'grant') indexGrant(put.row)
+        lists.changed(put)
       }
       seq = change.last + 1
     },
@@ -104,11 +112,15 @@ export function createView(): View {
     fillGrants(agent, tool, grants, readAt) {
       if (readAt === seq && grants.length <= PAIRS.grants) pairs.set(pairOf(agent, tool), grants)
     },
+    fillList(query, rows, readAt) {
+      if (readAt === seq) lists.keep(query, rows)
+    },
     load(rows, at) {
       whole.clear()
       byHash.clear()
       for (const cache of caches.values()) cache.clear()
       pairs.clear()
+      lists.clear()
       for (const { kind, held } of rows) {
         set(kind, held)
         if (kind === 'bearer') index(held.row as Bearer)

@@ -164,6 +164,50 @@ export function readContract(on: Contract): void {
       expect(await active()).toEqual(['g4', 'g3', 'g1'])
     })
 
+    test("an agent's lists follow every change of a row and the time, however often they were read (STORE 5)", async () => {
+      const agent = 'triage-bot'
+      const live = async (expiresAfter: number, limit = 100) =>
+        (await on.store.list({ kind: 'grant', where: { agent, state: 'active', expiresAfter }, limit })).rows.map(
+          ({ id }) => id,
+        )
+      const slices = async () =>
+        (await on.store.list({ kind: 'slice', where: { agent }, limit: 500 })).rows.map(({ id }) => id)
+      const put = (...rows: Row[]) => committed(on.store, { put: rows })
+      const sliceOf = (id: string): Row => ({ kind: 'slice', row: { id, value: null, digest: 'd', resumable: null } })
+
+      expect(await live(START)).toEqual([])
+      await put(grant('g1', { expiresAt: START + 10 }), grant('g2', { expiresAt: START + 20 }))
+      await put(grant('theirs', { agent: 'other-bot', expiresAt: START + 20 }))
+      for (let again = 0; again < 2; again++) {
+        expect(await live(START)).toEqual(['g1', 'g2'])
+        expect(await live(START + 10)).toEqual(['g2'])
+        expect(await live(START + 20)).toEqual([])
+      }
+      expect(await live(START + 5)).toEqual(['g1', 'g2'])
+      // A clock that was set back finds what had ended by the later one.
+      expect(await live(START + 15)).toEqual(['g2'])
+      expect(await live(START)).toEqual(['g1', 'g2'])
+      expect(await live(START, 1)).toEqual(['g1'])
+      await put(grant('g1', { state: 'revoked' }), grant('g3', { expiresAt: START + 30 }))
+      expect(await live(START)).toEqual(['g2', 'g3'])
+      await put(...Array.from({ length: 60 }, (_, i) => grant(`h${String(i).padStart(2, '0')}`)))
+      expect(await live(START)).toHaveLength(62)
+      await put(...Array.from({ length: 60 }, (_, i) => grant(`h${String(i).padStart(2, '0')}`, { state: 'revoked' })))
+      expect(await live(START)).toEqual(['g2', 'g3'])
+      await expect(live(START, 501)).rejects.toThrow(RangeError)
+      await expect(live(START, 0)).rejects.toThrow(RangeError)
+
+      expect(await slices()).toEqual([])
+      await put(sliceOf('agent/triage-bot'), sliceOf('access/triage-bot/tickets'), sliceOf('access/other-bot/tickets'))
+      for (let again = 0; again < 2; again++)
+        expect(await slices()).toEqual(['access/triage-bot/tickets', 'agent/triage-bot'])
+      await put(sliceOf('access/triage-bot/metrics'))
+      expect(await slices()).toHaveLength(3)
+      on.store = await on.opened.reopen()
+      expect(await live(START)).toEqual(['g2', 'g3'])
+      expect(await slices()).toHaveLength(3)
+    })
+
     test('a bearer is found by the hash of it alone, and slices by their agent (S10)', async () => {
       const bearer: Row = {
         kind: 'bearer',

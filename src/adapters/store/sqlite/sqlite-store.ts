@@ -131,6 +131,17 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
     })
   }
 
+  /** Asked by every list and call of an agent over MCP. */
+  function listOf<K extends Kind>(query: ListQuery<K>): Page<K> {
+    const known = view.listed(query)
+    if (known !== undefined) return { rows: known, seq: view.seq, next: null }
+    return reader.snapshot(({ size }) => {
+      const page = reader.list(query)
+      if (page.next === null) view.fillList(query, page.rows, size)
+      return { ...page, seq: size }
+    })
+  }
+
   /** What the engine throws becomes the port's own error; faults of the program stay what they are. */
   function guarded<T>(work: () => T): T {
     if (closing !== null) throw new StoreUnavailable('The store is closed.')
@@ -162,8 +173,7 @@ export async function createStore(options: SqliteStoreOptions, parts: Parts): Pr
       if (pair !== null) return guarded(() => activeGrants(pair, query.limit)) as Page<Kind> as Page<typeof query.kind>
       const { hash, ...others } = query.where ?? {}
       const isByHash = query.kind === 'bearer' && hash !== undefined && query.after === undefined
-      if (!isByHash || Object.values(others).some((value) => value !== undefined))
-        return guarded(() => reader.snapshot(({ size }) => ({ ...reader.list(query), seq: size })))
+      if (!isByHash || Object.values(others).some((value) => value !== undefined)) return guarded(() => listOf(query))
       // A bearer token is checked by it: while it is being revoked, its row is in doubt like any other.
       const bearer = view.bearerByHash(hash)
       const known = bearer === undefined ? undefined : loop.inDoubt.wait([keyOf('bearer', bearer.id)])
