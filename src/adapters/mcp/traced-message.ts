@@ -3,7 +3,7 @@
 
 import { TRACEPARENT_META_KEY, TRACESTATE_META_KEY } from '@modelcontextprotocol/server'
 import { servedSpan, withinTrace } from '../../actions/tracing.ts'
-import type { Call } from './agent-handlers.ts'
+import type { Call } from './call.ts'
 import { TOOL_NAMES } from './tool-inputs.ts'
 
 /** What may stand in a span: methods are a closed list, whatever somebody sent is not. */
