@@ -34,6 +34,8 @@ export type Answer = {
   readonly status: number
   readonly text: string
   readonly json: Readonly<Record<string, unknown>>
+  /** The session that it was answered in, of MCP. */
+  readonly session: string | null
 }
 type Headers = readonly (readonly [string, string])[]
 
@@ -145,7 +147,7 @@ export async function openWholeBroker() {
     end.abort()
     const json = parsed(text)
     mustHold(answer.status < 500, `answered ${answer.status}`, broke ?? text)
-    return { status: answer.status, text, json }
+    return { status: answer.status, text, json, session: answer.headers.get('mcp-session-id') }
   }
 
   /** By the side door, with the path as it came over the wire; null where that leaves it to the front door. */

@@ -55,8 +55,19 @@ export const mcp: Target = {
       tool('issue_token', { grantId: broker.grant.id }),
       tool('release_access', { grantId: 'grt_none' }),
       [rpc('ping'), tool('list_access', {})],
+      rpc('resources/list'),
+      rpc('resources/templates/list'),
+      rpc('resources/read', { uri: 'hallpass://access' }),
+      rpc('resources/read', { uri: `hallpass://grants/${broker.grant.id}` }),
+      rpc('resources/subscribe', { uri: `hallpass://grants/${broker.grant.id}` }),
+      rpc('resources/unsubscribe', { uri: 'hallpass://access' }),
+      rpc('prompts/list'),
+      rpc('prompts/get', { name: 'ask_for_access', arguments: { task: 'INC-1', tool: 'tickets' } }),
+      { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1 } },
       { jsonrpc: '2.0', id: 1, result: {} },
     ]
+    /** The last that was opened, of the agent's own. */
+    let session: string | null = null
     return {
       async feed(random, note) {
         const isModern = random.oneIn(2)
@@ -73,12 +84,14 @@ export const mcp: Target = {
           ['accept', random.oneIn(20) ? '*/*' : 'application/json, text/event-stream'],
           ['mcp-protocol-version', isModern ? '2026-07-28' : random.pick(VERSIONS)],
           ...(isModern && 'method' in given ? ([['mcp-method', String(given.method)]] as [string, string][]) : []),
+          ...(session !== null && random.oneIn(2) ? ([['mcp-session-id', session]] as [string, string][]) : []),
           ...(isModern && name !== '' ? ([['mcp-name', name]] as [string, string][]) : []),
         ]
         // Waiting is what a caller may ask for, and no hang.
         const sent = body.replace(/"waitSeconds":\d+/g, '"waitSeconds":0')
         note({ headers, body: sent })
-        const { status, text } = await broker.call('POST', '/mcp', headers, sent)
+        const { status, text, session: opened } = await broker.call('POST', '/mcp', headers, sent)
+        session = opened ?? session
         mustHold(!text.includes(broker.other.session.id), 'another agent is seen', text)
         if (random.oneIn(25))
           for (const { agent, tool: on, scopes, details } of await broker.harness.rows('grant')) {
