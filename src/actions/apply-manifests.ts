@@ -187,24 +187,9 @@ function revisionRecords(
 }
 
 function tell(deps: Deps, { revision, edit, waiting }: Draft, revocations: readonly Revocation[]): void {
-  for (const agent of agentsTouched(edit)) deps.notifier.notify({ type: 'toolset.changed', agent })
   for (const { agent, counts } of revocations)
     if (agent !== null && counts.sessions > 0) deps.notifier.notify({ type: 'agent.cut', agent })
   if (waiting.fresh.length > 0) deps.notifier.notify({ type: 'widening.waiting' })
   for (const { of, name, fallback } of edit.orphaned)
     deps.log.warn({ revision: revision.id, of, name, fallback }, 'nobody is left who may decide for this')
-}
-
-/** Agents whose own slices changed, and those with access to a tool that did. */
-function agentsTouched(edit: JudgedEdit): ReadonlySet<string> {
-  const agents = new Set<string>()
-  const tools = new Set<string>()
-  for (const { id } of edit.changed) {
-    const [of, name = ''] = id.split('/')
-    if (of === 'agent' || of === 'access') agents.add(name)
-    else if (of === 'tool') tools.add(name)
-  }
-  if (tools.size > 0)
-    for (const value of edit.next.values()) if (value?.of === 'access' && tools.has(value.tool)) agents.add(value.agent)
-  return agents
 }

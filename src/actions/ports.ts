@@ -274,10 +274,10 @@ export interface ExpiryWatch {
   restart(mark: Instant): void
 }
 
-/** Told after the commit; losing a notice loses nothing that is owed. */
+/** Told after the commit; losing a notice loses nothing that is owed. What an agent sees is followed from the log itself. */
 export interface Notifier {
   notify(event: {
-    readonly type: 'request.pending' | 'toolset.changed' | 'agent.cut' | 'widening.waiting'
+    readonly type: 'request.pending' | 'agent.cut' | 'widening.waiting'
     readonly agent?: string
     readonly request?: string
   }): void

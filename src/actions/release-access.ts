@@ -30,7 +30,6 @@ export async function releaseGrant(
     return ok(takeGrant(deps, context, look, grant, null, 'grant released'))
   })
   if (!done.ok) return done
-  deps.notifier.notify({ type: 'toolset.changed', agent: caller.agent })
   return ok(await finishRevocation(deps, done.value.value))
 }
 

@@ -94,8 +94,8 @@ export async function revoke(deps: Deps, context: Context, input: RevokeInput): 
   })
   if (!done.ok) return done
   const revocation = await finishRevocation(deps, done.value.value)
-  if (revocation.agent !== null)
-    deps.notifier.notify({ type: input.kind === 'session' ? 'agent.cut' : 'toolset.changed', agent: revocation.agent })
+  if (input.kind === 'session' && revocation.agent !== null)
+    deps.notifier.notify({ type: 'agent.cut', agent: revocation.agent })
   return ok(revocation)
 }
 

@@ -39,44 +39,39 @@ export async function settleRevision(
   input: SettleInput,
 ): Promise<Result<SettledRevision, Problem>> {
   const lane = input.decision === 'accept' ? 'normal' : 'narrowing'
-  const done = await transact<{ result: SettledRevision; taken: Taken; moved: readonly Slice[] }>(
-    deps,
-    lane,
-    async (look) => {
-      const broken = await unfit(look, context)
-      if (broken !== null) return err(broken)
-      const waiting = await waitingIn(deps, look, input.id)
-      if (waiting.length === 0) return err(nothingWaits(input.id))
-      const judged = await Promise.all(
-        waiting.map(async (row) => {
-          const widening = await stillGiven(look, row)
-          return { widening, meets: await needsMet(look, context, widening) }
-        }),
-      )
-      const mine = judged.filter(({ meets }) => meets.length > 0)
-      if (mine.length === 0) return err(notYours(waiting))
-      const free: typeof mine = []
-      let locked: Problem | null = null
-      for (const one of mine) {
-        const refused = await lockOn(look, one.widening)
-        if (refused === null) free.push(one)
-        else locked = refused
-      }
-      if (locked !== null && free.length === 0) return err(locked)
-      const act = input.decision === 'accept' ? accept : decline
-      const acts = await act(deps, context, look, free, input.reason)
-      if (!acts.ok) return acts
-      const { settled, put, records, moved, taken } = acts.value
-      const others = judged
-        .filter(({ widening }) => !free.some((one) => one.widening === widening))
-        .map(({ widening }) => widening)
-      return ok({ value: { result: { settled, others, revocations: [] }, taken, moved }, put, records })
-    },
-  )
+  const done = await transact<{ result: SettledRevision; taken: Taken }>(deps, lane, async (look) => {
+    const broken = await unfit(look, context)
+    if (broken !== null) return err(broken)
+    const waiting = await waitingIn(deps, look, input.id)
+    if (waiting.length === 0) return err(nothingWaits(input.id))
+    const judged = await Promise.all(
+      waiting.map(async (row) => {
+        const widening = await stillGiven(look, row)
+        return { widening, meets: await needsMet(look, context, widening) }
+      }),
+    )
+    const mine = judged.filter(({ meets }) => meets.length > 0)
+    if (mine.length === 0) return err(notYours(waiting))
+    const free: typeof mine = []
+    let locked: Problem | null = null
+    for (const one of mine) {
+      const refused = await lockOn(look, one.widening)
+      if (refused === null) free.push(one)
+      else locked = refused
+    }
+    if (locked !== null && free.length === 0) return err(locked)
+    const act = input.decision === 'accept' ? accept : decline
+    const acts = await act(deps, context, look, free, input.reason)
+    if (!acts.ok) return acts
+    const { settled, put, records, taken } = acts.value
+    const others = judged
+      .filter(({ widening }) => !free.some((one) => one.widening === widening))
+      .map(({ widening }) => widening)
+    return ok({ value: { result: { settled, others, revocations: [] }, taken }, put, records })
+  })
   if (!done.ok) return done
-  const { result, taken, moved } = done.value.value
+  const { result, taken } = done.value.value
   const revocations = await followNarrowed(deps, context, taken)
-  await tell(deps, moved)
   const stale = result.settled.length > 0 && result.settled.every(({ state }) => state === 'void')
   if (stale)
     return err(
@@ -92,7 +87,6 @@ type Acts = {
   readonly settled: readonly Widening[]
   readonly put: readonly Row[]
   readonly records: readonly AuditRecord[]
-  readonly moved: readonly Slice[]
   readonly taken: Taken
 }
 
@@ -118,7 +112,6 @@ async function decline(
     records: settled.map((widening) =>
       recordOf(context, look.now, 'widening.declined', subjectOf(widening), said(widening, reason)),
     ),
-    moved: [],
     taken: NOTHING_TAKEN,
   })
 }
@@ -170,7 +163,6 @@ async function accept(
       ...taken.put,
     ],
     records: [...records, ...taken.records],
-    moved,
     taken,
   })
 }
@@ -214,15 +206,3 @@ const nothingWaits = (id: string): Problem =>
   problem('conflict', `Nothing waits in ${id}.`, {
     hint: 'Look at `hallpass revision list`: what waits moves on to the newest revision.',
   })
-
-async function tell(deps: Deps, moved: readonly Slice[]): Promise<void> {
-  const agents = new Set<string>()
-  for (const { value } of moved) {
-    if (value?.of === 'agent') agents.add(value.name)
-    if (value?.of === 'access') agents.add(value.agent)
-    if (value?.of === 'tool')
-      for (const slice of await listAll(deps, 'slice', { tool: value.name }))
-        if (slice.value?.of === 'access') agents.add(slice.value.agent)
-  }
-  for (const agent of agents) deps.notifier.notify({ type: 'toolset.changed', agent })
-}

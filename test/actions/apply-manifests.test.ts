@@ -62,7 +62,6 @@ describe('narrowing', () => {
     ])
     expect(trail[2]?.subject).toMatchObject({ agent: 'bot', tool: 'tickets', grant: held.grant.id })
     expect(trail[1]?.body.diff).toEqual(['access/bot/tickets: - scope comment'])
-    expect(h.told).toContainEqual({ type: 'toolset.changed', agent: 'bot' })
     expect((await h.credential(held.session, held.grant)).ok).toBe(false)
   })
 

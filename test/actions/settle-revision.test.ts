@@ -52,7 +52,6 @@ test('one act accepts all that the caller may; it is in force, and on the trail 
     waiting.map(({ slice, before, after }) => [slice, before, after]),
   )
   expect(trail[0]?.actor).toEqual({ type: 'owner', id: 'alice@example.com' })
-  expect(h.told).toContainEqual({ type: 'toolset.changed', agent: 'bot' })
 })
 
 test('a widening can be accepted by its own id, and the rest goes on waiting (S1)', async () => {
