@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { revoke } from '../../src/actions/revoke.ts'
+import { MCP_SESSIONS } from '../../src/core/limits.ts'
 import { operator, unwrap } from '../support/store-on-disk.ts'
 import { openRawSession, post, rpc, type Served, serveMcp } from './support.ts'
 
@@ -117,4 +118,37 @@ test('a call whose client left or gave it up is aborted', async () => {
   expect((await session.post(JSON.stringify(notice))).status).toBe(202)
   expect(await cancelling.text()).toBe('')
   await vi.waitFor(() => expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]), 10_000)
+})
+
+test('past its limit an agent gets a session where one was idle for long, which then is gone; a busy one stays (S17)', async () => {
+  const { token } = await served.session('triage-bot')
+  const busy = await openRawSession(served.url, token)
+  const ask = { tool: 'tickets', scopes: ['ticket:read'], reason: 'INC-1', details: { queue: ['incidents'] } }
+  const asked = await busy.call('request_access', ask)
+  const given = { requestId: asked.structuredContent.request.id, waitSeconds: 50 }
+  const changes = vi.spyOn(served.deps.store, 'changes')
+  const waiting = busy.post(rpc('tools/call', { name: 'access_status', arguments: given }))
+  await vi.waitFor(() => expect(changes).toHaveBeenCalled(), 10_000)
+  const idle = await openRawSession(served.url, token)
+  const others = []
+  while (others.length < MCP_SESSIONS.perAgent - 2) others.push(await openRawSession(served.url, token))
+  await expect(openRawSession(served.url, token)).rejects.toThrow('no session: 200')
+
+  served.clock.advance(MCP_SESSIONS.idleMs / 1000 + 1)
+  const next = await openRawSession(served.url, token)
+  expect((await next.post(rpc('ping'))).status).toBe(200)
+  expect((await idle.post(rpc('ping'))).status).toBe(404)
+  expect((await others[0]!.post(rpc('ping'))).status).toBe(200)
+  await served.deny(given.requestId, 'no')
+  expect(await (await waiting).text()).toContain('approval_denied')
+})
+
+test('a session that nobody used for a day is let go', async () => {
+  const session = await openRawSession(served.url, (await served.session('triage-bot')).token)
+  served.clock.advance(MCP_SESSIONS.forgottenMs / 1000 - 10)
+  const kept = session.with((await served.session('triage-bot')).token)
+  expect((await kept.post(rpc('ping'))).status).toBe(200)
+  served.clock.advance(MCP_SESSIONS.forgottenMs / 1000 + 10)
+  const late = session.with((await served.session('triage-bot')).token)
+  expect((await late.post(rpc('ping'))).status).toBe(404)
 })
