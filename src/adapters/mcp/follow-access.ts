@@ -40,6 +40,8 @@ type Followed = {
 /** Agents looked at side by side: a commit may touch all of them. */
 const AT_ONCE = 4
 const RETRY_MS = 500
+/** After a look that failed: the store is busy or down, for everybody. */
+const LOOK_AGAIN_MS = 5_000
 const TIMER_MAX_MS = 0x7fff_ffff
 
 /** `tell.gone`: the agent may not act any more, so that nothing of it may stay open. */
@@ -84,7 +86,7 @@ export function createAccessFollower(
           await look(agent, state)
         } catch (thrown) {
           deps.log.error({ agent, error: String(thrown) }, 'what an agent may be told could not be looked at')
-          void delay(RETRY_MS, undefined, { ref: false }).then(() => mark(agent))
+          void delay(LOOK_AGAIN_MS, undefined, { ref: false }).then(() => mark(agent))
         } finally {
           state.isLookedAt = false
           if (due.has(agent)) enqueue(agent)
