@@ -9,8 +9,9 @@ import { openWholeBroker } from '../whole-broker.ts'
 const META = {
   'io.modelcontextprotocol/protocolVersion': '2026-07-28',
   'io.modelcontextprotocol/clientInfo': { name: 'fuzz', version: '1' },
-  'io.modelcontextprotocol/clientCapabilities': {},
 }
+/** What decides how it is told to wait. */
+const CAPABILITIES = [{}, { elicitation: { url: {} } }, { extensions: { 'io.modelcontextprotocol/tasks': {} } }]
 const VERSIONS = ['2025-03-26', '2025-06-18', '2025-11-25', '2025-06-18', '2025-11-25', '2026-07-28', '1']
 
 /** As it is, changed within its arguments or parameters, or anywhere. */
@@ -51,6 +52,15 @@ export const mcp: Target = {
       tool('list_access', {}),
       tool('request_access', ask),
       tool('request_access', { ...ask, tool: 'metrics', details: {} }),
+      rpc('tools/call', {
+        name: 'request_access',
+        arguments: ask,
+        requestState: `req_${'0'.repeat(32)}.${'A'.repeat(43)}`,
+        inputResponses: { owner: { action: 'accept' } },
+      }),
+      ...['get', 'update', 'cancel'].map((what) =>
+        rpc(`tasks/${what}`, { taskId: `req_${'0'.repeat(32)}`, inputResponses: {} }),
+      ),
       tool('access_status', { grantId: broker.grant.id, waitSeconds: 0 }),
       tool('issue_token', { grantId: broker.grant.id }),
       tool('release_access', { grantId: 'grt_none' }),
@@ -72,12 +82,14 @@ export const mcp: Target = {
       async feed(random, note) {
         const isModern = random.oneIn(2)
         const given = random.pick(corpus)
+        const _meta = { ...META, 'io.modelcontextprotocol/clientCapabilities': random.pick(CAPABILITIES) }
         const message =
           isModern && !Array.isArray(given)
-            ? { ...given, params: { ...('params' in given ? Object(given.params) : {}), _meta: META } }
+            ? { ...given, params: { ...('params' in given ? Object(given.params) : {}), _meta } }
             : given
         const body = spell(random, changed(random, message))
-        const name = 'params' in given ? String(Object(given.params).name ?? '') : ''
+        const { name: called, taskId = '' } = 'params' in given ? Object(given.params) : {}
+        const name = String(called ?? taskId)
         const headers: [string, string][] = [
           ['authorization', `Bearer ${broker.bot.token}`],
           ['content-type', random.oneIn(20) ? mutateText(random, 'application/json') : 'application/json'],
