@@ -21,6 +21,8 @@ const COPIED = [
   'test/support',
   'test/oauth',
   'test/cli',
+  'test/mcp',
+  'test/tools',
 ]
 const CONFIG = `export default { test: { testTimeout: 60_000, hookTimeout: 60_000, include: ['test/attacks/*.test.ts'] } }\n`
 

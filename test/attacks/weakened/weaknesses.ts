@@ -21,6 +21,23 @@ export const WEAKNESSES: readonly Weakness[] = [
     ],
   },
   {
+    without: 'the row that makes what comes back from a link single-use',
+    file: 'src/actions/show-link.ts',
+    find: "once: [{ space: 'request-state', ",
+    replace: 'once: [{ space: look.now + Math.random().toString(), ',
+    attack: ['waiting.test.ts', 'states > used again it is refused, and of twenty at once one is taken (S18)'],
+  },
+  {
+    without: 'looking whose task it is',
+    file: 'src/actions/own-request.ts',
+    find: 'request?.agent === caller.agent &&',
+    replace: 'request?.agent !== undefined &&',
+    attack: [
+      'waiting.test.ts',
+      "tasks > another agent's, a forged and an unknown one are one and the same answer, and change nothing (S7)",
+    ],
+  },
+  {
     without: 'binding an approval to what was shown',
     file: 'src/actions/settle-request.ts',
     find: 'if (shownNow !== (input.hash ?? request.hash))',
