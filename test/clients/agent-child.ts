@@ -24,7 +24,7 @@ const ask = () => ({ tool: 'desk', scopes: ['desk:read'], reason: 'INC-1: look a
 
 /** How long it lets the broker hold a call open, and how long it believes that it does (seconds). */
 const WAIT = 2
-const PATIENCE = 8
+const PATIENCE = 10
 
 let durationSeconds = 0
 const say = (said: Omit<Said, 'of'>) => process.stdout.write(`${JSON.stringify({ of: durationSeconds, ...said })}\n`)
@@ -133,20 +133,22 @@ const run = promisify(execFile)
 
 /** A process for each call. In the modern era it waits for a task by itself. */
 function inspector(era: 'modern' | 'legacy', token: string): Agent {
-  const call = async (name: string, args: Args) => {
-    const { stdout } = await run(process.execPath, [
+  const callWithin = async (timeout: number, name: string, args: Args) => {
+    const given = [
       ...[INSPECTOR, '--cli', url, '--transport', 'http', '--protocol-era', era, '--stored-auth-only'],
       ...['--header', `Authorization: Bearer ${token}`, '--format', 'json', '--quiet', '--method', 'tools/call'],
       ...['--tool-name', name, '--tool-args-json', JSON.stringify(args)],
-    ])
+    ]
+    const { stdout } = await run(process.execPath, given, { timeout, killSignal: 'SIGKILL' })
     return z.object({ result: Answer }).parse(JSON.parse(stdout)).result.structuredContent
   }
+  const call = (name: string, args: Args) => callWithin(PATIENCE * 1000, name, args)
   if (era === 'legacy') return { call }
   return {
     call,
     async obtain() {
       say({ told: 'task' })
-      return call('request_access', ask())
+      return callWithin(0, 'request_access', ask())
     },
   }
 }
