@@ -2,9 +2,9 @@
 // A stream that the client listens to outlives the broker's restarts and the session's end.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BRIDGE } from '../../core/limits.ts'
+import { BRIDGE, WAIT_SECONDS_MAX } from '../../core/limits.ts'
 import type { Problem } from '../../core/problem.ts'
-import { objectOf } from '../show.ts'
+import { numberOf, objectOf } from '../show.ts'
 import { Stop } from '../stop.ts'
 import { Away, type BrokerChannel, type Reply } from './broker-channel.ts'
 import { isAnswer, type Message, modernVersionOf, type Request, standardHeaders, toolCalledBy } from './json-rpc.ts'
@@ -100,10 +100,11 @@ export function createCourier(
     signal: AbortSignal,
     replied: (reply: Reply) => void = () => undefined,
   ): AsyncGenerator<Message> {
-    const until = performance.now() + (isHandshake(request) ? BRIDGE.handshakeMs : BRIDGE.patienceMs)
+    const startedAt = performance.now()
+    const until = startedAt + patienceOf(request)
     for (let delay: number = BRIDGE.retryMs; ; delay = Math.min(delay * 2, BRIDGE.retryMsMax)) {
       try {
-        yield* once(request, signal, replied)
+        yield* once(waitingLess(request, performance.now() - startedAt), signal, replied)
         return
       } catch (thrown) {
         if (!(thrown instanceof Away) || (thrown.wasSent && !isRepeatable(request))) throw thrown
@@ -169,6 +170,22 @@ const refusedOrAway = (said: Problem | Away): Error => (said instanceof Away ? s
 
 /** Hallpass's own tools answer the same to the same; an upstream's may have acted before the answer was lost. */
 const REPEATABLE = new Set(['list_access', 'request_access', 'access_status', 'release_access'])
+
+/** How long a call goes without an answer at the most: one that came to wait was going to wait anyway. */
+const patienceOf = (request: Request): number =>
+  isHandshake(request) ? BRIDGE.handshakeMs : Math.max(BRIDGE.patienceMs, waitSecondsOf(request) * 1000)
+
+const waitSecondsOf = ({ params }: Request): number =>
+  Math.min(numberOf(objectOf(objectOf(params).arguments).waitSeconds), WAIT_SECONDS_MAX)
+
+/** What was waited for already is not waited for again, or the client would give up first. */
+function waitingLess(request: Request, elapsedMs: number): Request {
+  const waitSeconds = waitSecondsOf(request)
+  if (waitSeconds <= 0 || elapsedMs < 1000 || toolCalledBy(request) !== 'access_status') return request
+  const params = objectOf(request.params)
+  const left = Math.max(0, Math.ceil(waitSeconds - elapsedMs / 1000))
+  return { ...request, params: { ...params, arguments: { ...objectOf(params.arguments), waitSeconds: left } } }
+}
 
 function isRepeatable(request: Request): boolean {
   const tool = toolCalledBy(request)
