@@ -1,7 +1,7 @@
 // The stdio bridge among people who share its host, and between a client and a broker that send what they like. A token is
 // in files of its user's alone, and in not one byte of what the client reads (P7).
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmodSync,
@@ -23,10 +23,10 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createCredentialFiles } from '../../src/commands/bridge/credential-files.ts'
 import { type BridgeStage, setBridgeStage } from '../cli/bridge-stage.ts'
+import { rawBridge } from '../cli/raw-bridge.ts'
 
 const isRoot = process.getuid?.() === 0
 /** Some user that is not this one. */
@@ -147,46 +147,6 @@ describe('where credentials lie', () => {
   })
 })
 
-const LAUNCHER = fileURLToPath(new URL('../../hallpass', import.meta.url))
-
-/** A client that says what it likes, and keeps every byte that it is told. */
-function bridge(env: Readonly<Record<string, string>>) {
-  const child: ChildProcess = spawn(process.execPath, [LAUNCHER, 'mcp'], {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
-  let stdout = ''
-  let stderr = ''
-  child.stdout?.on('data', (chunk) => {
-    stdout += chunk
-  })
-  child.stderr?.on('data', (chunk) => {
-    stderr += chunk
-  })
-  child.stdin?.on('error', () => undefined)
-  const lines = () => stdout.split('\n').filter((line) => line !== '')
-  return {
-    child,
-    send: (line: string) => child.stdin?.write(`${line}\n`),
-    call: (id: unknown, name: string, args: object = {}) =>
-      child.stdin?.write(
-        `${JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } })}\n`,
-      ),
-    answer: async (id: unknown) => {
-      const found = () =>
-        lines()
-          .map((line) => JSON.parse(line))
-          .find((message) => message.id === id)
-      await expect.poll(found, { timeout: 20_000 }).toBeDefined()
-      return found()
-    },
-    lines,
-    transcript: () => stdout,
-    stderr: () => stderr,
-    ended: once(child, 'close'),
-  }
-}
-
 describe('the bridge', () => {
   let stage: BridgeStage
   beforeAll(async () => {
@@ -198,7 +158,7 @@ describe('the bridge', () => {
     for (const child of running.splice(0)) child.kill('SIGKILL')
   })
   const start = (env: Readonly<Record<string, string>> = {}) => {
-    const started = bridge({ ...stage.env, ...env })
+    const started = rawBridge({ ...stage.env, ...env })
     running.push(started.child)
     return started
   }
@@ -325,7 +285,7 @@ describe('a broker that is somebody else', () => {
     const key = join(folder, 'key.pem')
     const { newKeyPair } = await import('../../src/commands/new-key-pair.ts')
     writeFileSync(key, newKeyPair().privatePem, { mode: 0o600 })
-    const client = bridge({ HALLPASS_URL: origin, HALLPASS_AGENT: 'a', HALLPASS_AGENT_KEY: key, TMPDIR: folder })
+    const client = rawBridge({ HALLPASS_URL: origin, HALLPASS_AGENT: 'a', HALLPASS_AGENT_KEY: key, TMPDIR: folder })
     client.call(1, 'list_access')
     expect(JSON.stringify((await client.answer(1)).result)).toContain('its issuer is https://elsewhere.example')
     client.child.stdin?.end()

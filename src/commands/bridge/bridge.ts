@@ -102,6 +102,8 @@ export function createBridge({ channel, session, dismiss, write, dress, note }: 
       for await (const message of courier.deliver(request, signal, replied)) {
         if (request.method === 'initialize' && isAnswer(message) && message.result !== undefined)
           legacy.began(request, textOf(objectOf(message.result).protocolVersion), answered)
+        if (isAnswer(message) && message.error === undefined && WATCHING.has(request.method))
+          legacy.watches(textOf(objectOf(request.params).uri), request.method === 'resources/subscribe')
         if (signal.aborted) return
         // Whoever gets the answer may use the id again at once.
         if (isAnswer(message)) open.delete(request.id)
@@ -190,5 +192,7 @@ export function createBridge({ channel, session, dismiss, write, dress, note }: 
     },
   }
 }
+
+const WATCHING = new Set(['resources/subscribe', 'resources/unsubscribe'])
 
 const messageOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : 'something broke')

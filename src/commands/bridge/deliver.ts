@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BRIDGE, WAIT_SECONDS_MAX } from '../../core/limits.ts'
 import type { Problem } from '../../core/problem.ts'
-import { numberOf, objectOf } from '../show.ts'
+import { listOf, numberOf, objectOf } from '../show.ts'
 import { Stop } from '../stop.ts'
 import { Away, type BrokerChannel, type Reply } from './broker-channel.ts'
 import { isAnswer, type Message, modernVersionOf, type Request, standardHeaders, toolCalledBy } from './json-rpc.ts'
@@ -159,11 +159,16 @@ const ACKNOWLEDGED = 'notifications/subscriptions/acknowledged'
 /** What may have happened while nobody listened: the client looks again at what it asked to hear of. */
 function* missed({ params }: Message): Generator<Message> {
   const { notifications, _meta } = objectOf(params)
-  const { toolsListChanged, resourcesListChanged, promptsListChanged } = objectOf(notifications)
-  const again = (method: string): Message => ({ jsonrpc: '2.0', method, params: { _meta } })
+  const { toolsListChanged, resourcesListChanged, promptsListChanged, resourceSubscriptions } = objectOf(notifications)
+  const again = (method: string, about: object = {}): Message => ({
+    jsonrpc: '2.0',
+    method,
+    params: { ...about, _meta },
+  })
   if (toolsListChanged === true) yield again('notifications/tools/list_changed')
   if (resourcesListChanged === true) yield again('notifications/resources/list_changed')
   if (promptsListChanged === true) yield again('notifications/prompts/list_changed')
+  for (const uri of listOf(resourceSubscriptions)) yield again('notifications/resources/updated', { uri })
 }
 
 const refusedOrAway = (said: Problem | Away): Error => (said instanceof Away ? said : new Refused(said))
@@ -189,5 +194,6 @@ function waitingLess(request: Request, elapsedMs: number): Request {
 
 function isRepeatable(request: Request): boolean {
   const tool = toolCalledBy(request)
-  return tool === null || REPEATABLE.has(tool)
+  // A state that came back is good once.
+  return tool === null || (REPEATABLE.has(tool) && objectOf(request.params).requestState === undefined)
 }

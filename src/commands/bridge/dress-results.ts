@@ -83,6 +83,19 @@ export function createDress(kept: KeptGrants): Dress {
     }
   }
 
+  /** Resources say the same in JSON. */
+  const resourcesOf = async (result: Fields): Promise<Fields> => {
+    const contents = listOf(result.contents).map(async (one) => {
+      const { uri, text } = objectOf(one)
+      const [, requestId = ''] = /^hallpass:\/\/(?:grants|requests)\/(.*)$/.exec(textOf(uri)) ?? []
+      const read = requestId === '' ? null : parsed(textOf(text))
+      if (read === null) return one
+      const { structuredContent } = await resultOf({ structuredContent: read }, asked.has(requestId))
+      return { ...objectOf(one), text: JSON.stringify(structuredContent, null, 1) }
+    })
+    return { ...result, contents: await Promise.all(contents) }
+  }
+
   const note = (request: Request, result: Fields, isAsked: boolean): void => {
     const said = objectOf(result.structuredContent)
     const args = objectOf(objectOf(request.params).arguments)
@@ -113,10 +126,19 @@ export function createDress(kept: KeptGrants): Dress {
         asked.has(textOf(objectOf(params.arguments).requestId)) ||
         asked.has(textOf(params.taskId))
       if (tool !== null) note(request, result, isAsked)
+      if (request.method === 'resources/read') return { ...message, result: await resourcesOf(result) }
       const shows = tool === null ? request.method.startsWith('tasks/') : SHOWING.has(tool)
       return shows ? { ...message, result: await within(result, isAsked) } : message
     },
     unsettled: () => [...asked].filter((id) => id.startsWith('req_')),
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
   }
 }
 

@@ -2,7 +2,7 @@
 // lost it: it is opened again here with the same words, and the client, which knows nothing of it, is told to list again.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BRIDGE } from '../../core/limits.ts'
+import { BRIDGE, MCP_SUBSCRIPTIONS_PER_SESSION } from '../../core/limits.ts'
 import { objectOf, textOf } from '../show.ts'
 import type { Reply } from './broker-channel.ts'
 import { isAnswer, type Message, type Request } from './json-rpc.ts'
@@ -18,6 +18,8 @@ export type LegacySession = {
   /** The client said that it is ready: from now on it may be spoken to. */
   ready(): void
   readonly isReady: () => boolean
+  /** The client has, or has no longer, the broker's promise to tell it of this resource. */
+  watches(uri: string, isOn: boolean): void
   /** Opens it again; one at a time. */
   reopen(): Promise<void>
   close(): Promise<void>
@@ -33,6 +35,7 @@ export type LegacyParts = {
 }
 
 const READY = { jsonrpc: '2.0', method: 'notifications/initialized' }
+const RESOURCES_CHANGED = { jsonrpc: '2.0', method: 'notifications/resources/list_changed' }
 export const TOOLS_CHANGED = { jsonrpc: '2.0', method: 'notifications/tools/list_changed' }
 
 /** @param closing ends the stream that it listens to. */
@@ -43,6 +46,7 @@ export function createLegacySession({ post, listen, end, write }: LegacyParts, c
   let isReady = false
   let reopening: Promise<void> | null = null
   let isListening = false
+  const watched = new Set<string>()
 
   const headers = (): Record<string, string> => ({
     ...(version === '' ? {} : { 'MCP-Protocol-Version': version }),
@@ -58,7 +62,15 @@ export function createLegacySession({ post, listen, end, write }: LegacyParts, c
     sessionId = reply.header('mcp-session-id')
     if (!isReady) return
     await (await post(READY, headers(), closing)).text()
+    for (const uri of watched) {
+      const again = { jsonrpc: '2.0', id: `hallpass-watches-${uri}`, method: 'resources/subscribe', params: { uri } }
+      await (await post(again, headers(), closing)).text()
+    }
+    // What happened meanwhile nobody told it: it looks again at everything.
     await write(TOOLS_CHANGED)
+    await write(RESOURCES_CHANGED)
+    for (const uri of watched)
+      await write({ jsonrpc: '2.0', method: 'notifications/resources/updated', params: { uri } })
     void keepListening()
   }
 
@@ -105,6 +117,10 @@ export function createLegacySession({ post, listen, end, write }: LegacyParts, c
       void keepListening()
     },
     isReady: () => isReady,
+    watches(uri, isOn) {
+      if (isOn && watched.size < MCP_SUBSCRIPTIONS_PER_SESSION) watched.add(uri)
+      if (!isOn) watched.delete(uri)
+    },
     reopen() {
       reopening ??= openAgain().finally(() => {
         reopening = null
