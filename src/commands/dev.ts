@@ -54,6 +54,7 @@ export function addDev(program: Command, cli: Cli): void {
         '# try:',
         '#   hallpass token tickets --scope ticket:read --reason "INC-1" --detail queue=incidents --wait 10m',
         '#   hallpass request watch',
+        '#   hallpass connect claude-code      (and other MCP clients; in the agent’s shell)',
       ])
       await stopped(cli.signal)
     } finally {

@@ -8,6 +8,7 @@ import { promisify } from 'node:util'
 import { afterAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { CLIENT_NAMES, clientConfig } from '../../src/core/client-config.ts'
+import { unwrap } from '../support/store-on-disk.ts'
 import { hallpass, temporaryFolder } from './launcher.ts'
 
 // The TOML parser that knip brings.
@@ -40,7 +41,17 @@ const entryIn = (client: string, parsed: unknown) => {
 }
 
 describe.each(CLIENT_NAMES)('%s', (client) => {
-  test('reads a command, and where the key lies, whatever is in its path; nothing secret is printed (P7)', async () => {
+  test('reads a command, and where the key lies, whatever is in its path', () => {
+    const env = { HALLPASS_URL: 'https://hallpass.example.com', HALLPASS_AGENT_KEY: AWKWARD }
+    const server = { name: 'hallpass', command: `${AWKWARD}/node`, args: [`${AWKWARD}/hallpass`, 'mcp'], env }
+    const { text, format } = unwrap(clientConfig(client, server))
+    const { type: _, ...read } = entryIn(client, parseAs[format](text))
+    expect(read).toEqual({ command: server.command, args: server.args, env })
+  })
+})
+
+describe('connect', () => {
+  test.each(['cursor', 'codex'] as const)('prints it for %s, and nothing secret (P7)', async (client) => {
     writeFileSync(AWKWARD, 'SECRET-OF-THE-KEY', { mode: 0o600 })
     const ran = await hallpass(folder.path, ['connect', client], { ...ENV, HALLPASS_AGENT_KEY: AWKWARD })
     expect(ran.code).toBe(0)
@@ -58,9 +69,7 @@ describe.each(CLIENT_NAMES)('%s', (client) => {
     expect(ran.stdout + ran.stderr).not.toContain('SECRET')
     expect(ran.stderr).toMatch(/For .+: .*(\.json|\.toml)/)
   })
-})
 
-describe('connect', () => {
   test('the command starts without anything of a shell’s, and is told which authorities to trust', async () => {
     const env = { ...ENV, HALLPASS_AGENT_KEY: AWKWARD, NODE_EXTRA_CA_CERTS: 'corporate.pem' }
     const ran = await hallpass(folder.path, ['connect', 'gemini'], env)

@@ -40,6 +40,10 @@ const GRANTED = z.object({
   }),
 })
 
+const GRANTS = z.object({
+  grants: z.array(z.object({ id: z.string(), use: z.object({ how: z.string(), headerFile: z.string().optional() }) })),
+})
+
 const info = { name: 'stdio', version: '1' }
 const parameters = () => ({
   command: process.execPath,
@@ -174,8 +178,15 @@ test('files and grants go when the client goes; what it did not ask for stays (S
   const { request } = PENDING.parse((await agent.call('request_access', read())).body)
   await stage.approve(request.id)
   const own = GRANTED.parse((await agent.call('access_status', { requestId: request.id })).body).grant
-  await agent.call('list_access')
+  // Another's is redeemed when it is asked about, and not because it is in a list.
+  const { grants } = GRANTS.parse((await agent.call('list_access')).body)
+  const shown = (id: string) => grants.find((grant) => grant.id === id)?.use
+  expect(shown(own.id)?.headerFile).toBe(own.use.headerFile)
+  expect(shown(kept.id)).toEqual({ how: expect.stringContaining('Call access_status') })
+  const borrowed = GRANTED.parse((await agent.call('access_status', { grantId: kept.id })).body).grant
+  expect(borrowed.use.headerFile).not.toBe(kept.use.headerFile)
   const token = readFileSync(own.use.tokenFile, 'utf8')
+  const lent = readFileSync(borrowed.use.tokenFile, 'utf8')
   const pending = PENDING.parse((await agent.call('request_access', read())).body).request
   await agent.close()
   await expect.poll(() => existsSync(own.use.headerFile), { timeout: 10_000 }).toBe(false)
@@ -183,6 +194,7 @@ test('files and grants go when the client goes; what it did not ask for stays (S
   await expect.poll(() => status(own.id), { timeout: 10_000 }).toBe('revoked')
   expect(await stage.isActive(token)).toBe(false)
   expect(await status(kept.id)).toBe('active')
+  expect(await stage.isActive(lent)).toBe(false)
   // What still waits goes on waiting, and is there for the next client.
   expect((await stage.pending()).map(({ id }) => id)).toContain(pending.id)
   expect(await stage.curl(kept.use.headerFile)).toMatchObject({ status: 200 })

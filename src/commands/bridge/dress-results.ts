@@ -23,9 +23,11 @@ export function createDress(kept: KeptGrants): Dress {
   /** Requests and tasks that this client's own asking made. */
   const asked = new Set<string>()
 
-  const grantOf = async (grant: Fields): Promise<Fields> => {
+  /** `isWanted`: it is what was asked about. Others are redeemed when they are: that may make an account in a tool. */
+  const grantOf = async (grant: Fields, isWanted: boolean): Promise<Fields> => {
     if (!REDEEMED.has(textOf(grant.delivery)) || textOf(grant.id) === '') return grant
     const use = objectOf(grant.use)
+    if (!isWanted && kept.find(textOf(grant.id)) === null) return { ...grant, use: { ...use, how: LATER } }
     try {
       const { headerFile, tokenFile } = await kept.keep({ id: textOf(grant.id), tool: textOf(grant.tool) })
       return {
@@ -45,10 +47,10 @@ export function createDress(kept: KeptGrants): Dress {
     if (isAsked && textOf(one.id) !== '') kept.own(textOf(one.id))
     const dressed = {
       ...said,
-      ...(said.grant === undefined ? {} : { grant: await grantOf(one) }),
+      ...(said.grant === undefined ? {} : { grant: await grantOf(one, true) }),
       ...(said.grants === undefined
         ? {}
-        : { grants: await Promise.all(listOf(said.grants).map((grant) => grantOf(objectOf(grant)))) }),
+        : { grants: await Promise.all(listOf(said.grants).map((grant) => grantOf(objectOf(grant), false))) }),
     }
     const before = JSON.stringify(said)
     const after = JSON.stringify(dressed)
@@ -144,6 +146,8 @@ function parsed(text: string): unknown {
 
 /** The grant is no more, or nothing is to be had under it. */
 const GONE = new Set(['grant_expired', 'grant_revoked', 'agent_decommissioned'])
+
+const LATER = 'Call access_status with this grantId: the answer says where its credential lies.'
 
 const howTo = (resource: string, headerFile: string, tokenFile: string): string =>
   `Call ${resource} with the header that stands in a file: curl -sS -H ${quoted(`@${headerFile}`)} ${quoted(`${resource}/…`)}. ` +

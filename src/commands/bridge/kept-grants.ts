@@ -16,6 +16,8 @@ export type GrantFiles = {
 export type KeptGrants = {
   /** The files of a live grant, redeemed if need be. Throws where there is no credential to be had. */
   keep(grant: { readonly id: string; readonly tool: string }): Promise<GrantFiles>
+  /** The files of a grant that was redeemed here before; null: it was not. */
+  find(grantId: string): GrantFiles | null
   /** The client asked for it here: it ends when the client goes. */
   own(grantId: string): void
   /** The grant is over: its files go. */
@@ -120,6 +122,7 @@ export function createKeptGrants({
         throw new Error(`${BRIDGE.grants} grants are in use here: release some`)
       return once(id, /^[a-z0-9-]{1,63}$/.test(tool) ? `${tool}.${id}` : id)
     },
+    find: (id) => kept.get(id) ?? null,
     own(id) {
       own.add(id)
     },
