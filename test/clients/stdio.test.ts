@@ -1,21 +1,26 @@
 // `hallpass mcp` with clients that nobody here wrote, which speak stdio alone: they ask, wait for the owner, use what was
 // granted with curl and a path, give it back; and the broker dies in the middle.
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { execFile } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { Client } from '@modelcontextprotocol/client'
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
 import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StdioClientTransport as OldTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
-import { type BridgeStage, setBridgeStage } from './bridge-stage.ts'
+import { type BridgeStage, setBridgeStage } from '../cli/bridge-stage.ts'
+import { hallpass } from '../cli/launcher.ts'
+import { findPeers, INSPECTOR } from './peers.ts'
 
 const LAUNCHER = fileURLToPath(new URL('../../hallpass', import.meta.url))
 
 let stage: BridgeStage
 beforeAll(async () => {
+  findPeers()
   stage = await setBridgeStage()
 }, 120_000)
 afterAll(() => stage.close())
@@ -228,4 +233,25 @@ test('what is delivered through the broker is called there, with a file as well,
   const answer = await stage.curl(grant.use.headerFile, `${grant.use.resource}/page`)
   expect(answer).toMatchObject({ status: 200 })
   expect(JSON.parse(answer.body)).toEqual({ page: true })
+})
+
+describe('what `hallpass connect` prints', () => {
+  test.each(['legacy', 'modern'])('is all that the Inspector needs to be the agent, %s (P7)', async (era) => {
+    const printed = await hallpass(stage.folder, ['connect', 'claude-desktop'], stage.env)
+    const config = join(stage.folder, 'printed.json')
+    writeFileSync(config, printed.stdout)
+    const inspect = async (...args: string[]) => {
+      const asked = ['--cli', '--config', config, '--server', 'hallpass', '--format', 'json', '--protocol-era', era]
+      const { stdout } = await promisify(execFile)(process.execPath, [INSPECTOR, ...asked, ...args], {
+        cwd: stage.folder,
+        env: { PATH: process.env.PATH, HOME: stage.folder },
+      })
+      return stdout
+    }
+    expect(await inspect('--method', 'tools/list')).toContain('request_access')
+    const asked = ['tool=desk', 'scopes=["desk:comment"]', 'reason=INC-1']
+    const granted = await inspect('--method', 'tools/call', '--tool-name', 'request_access', '--tool-arg', ...asked)
+    expect(granted).toContain('.header')
+    expect(granted).not.toContain('eyJ')
+  })
 })

@@ -3,8 +3,8 @@
 
 import { readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { AGENT, type BridgeStage, setBridgeStage } from './bridge-stage.ts'
-import { rawBridge } from './raw-bridge.ts'
+import { AGENT, type BridgeStage, setBridgeStage } from '../cli/bridge-stage.ts'
+import { rawBridge } from '../cli/raw-bridge.ts'
 
 let stage: BridgeStage
 beforeAll(async () => {
