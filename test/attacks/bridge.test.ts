@@ -25,6 +25,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createCredentialFiles } from '../../src/commands/bridge/credential-files.ts'
+import { newKeyPair } from '../../src/commands/new-key-pair.ts'
 import { type BridgeStage, setBridgeStage } from '../cli/bridge-stage.ts'
 import { rawBridge } from '../cli/raw-bridge.ts'
 
@@ -275,17 +276,69 @@ describe('a broker that is somebody else', () => {
     return { server, origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
   }
 
-  test('is not believed where it names another issuer or redirects', async () => {
+  const envFor = (origin: string) => {
+    const key = join(folder, 'key.pem')
+    writeFileSync(key, newKeyPair().privatePem, { mode: 0o600 })
+    return { HALLPASS_URL: origin, HALLPASS_AGENT: 'a', HALLPASS_AGENT_KEY: key, TMPDIR: fresh() }
+  }
+
+  test('is followed nowhere, believed no path, and read no further than there is room', async () => {
+    const elsewhere: string[] = []
+    const other = await serve(({ url = '' }, outgoing) => {
+      elsewhere.push(url)
+      outgoing.end('{}')
+    })
+    const grant = { id: '../../../escaped', tool: '../x', delivery: 'exchange', use: { resource: 'r', how: 'h' } }
+    const ANSWERS: Record<string, () => { status: number; headers?: Record<string, string>; body: string }> = {
+      away: () => ({ status: 307, headers: { Location: `${other.origin}/stolen` }, body: '' }),
+      large: () => ({
+        status: 200,
+        body: JSON.stringify({ jsonrpc: '2.0', id: 'large', result: 'x'.repeat(17_000_000) }),
+      }),
+      path: () => ({
+        status: 200,
+        body: JSON.stringify({
+          jsonrpc: '2.0',
+          id: 'path',
+          result: { content: [], structuredContent: { status: 'granted', grant } },
+        }),
+      }),
+      page: () => ({ status: 502, body: '<html>' }),
+    }
+    const { server, origin } = await serve(async (incoming, outgoing) => {
+      const { url = '' } = incoming
+      if (url.startsWith('/.well-known')) return outgoing.end(JSON.stringify({ issuer: origin }))
+      if (url === '/oauth/token') return outgoing.end(JSON.stringify({ access_token: 'the-session', expires_in: 3600 }))
+      let body = ''
+      for await (const chunk of incoming) body += chunk
+      const { status, headers = {}, body: text } = (ANSWERS[JSON.parse(body).id] ?? ANSWERS.page!)()
+      outgoing.writeHead(status, { 'Content-Type': 'application/json', ...headers }).end(text)
+    })
+    const client = rawBridge(envFor(origin))
+    client.call('away', 'some__upstream')
+    expect((await client.answer('away')).result.content[0].text).toContain('redirects to somewhere else')
+    client.call('large', 'some__upstream')
+    expect((await client.answer('large')).result.content[0].text).toContain('too large')
+    client.call('page', 'some__upstream')
+    expect((await client.answer('page')).result).toMatchObject({ isError: true })
+    client.call('path', 'request_access')
+    expect((await client.answer('path')).result.structuredContent.grant.use.how).toContain('cannot be had')
+    client.child.stdin?.end()
+    await client.ended
+    expect(elsewhere).toEqual([])
+    expect(existsSync(join(folder, 'escaped.header'))).toBe(false)
+    expect(client.transcript() + client.stderr()).not.toContain('the-session')
+    for (const each of [server, other.server]) each.close()
+  }, 60_000)
+
+  test('is not believed where it names another issuer', async () => {
     const asked: string[] = []
     const { server, origin } = await serve(({ url = '', headers }, outgoing) => {
       asked.push(`${url} ${headers.authorization ?? ''}`)
       if (url.startsWith('/.well-known')) outgoing.end(JSON.stringify({ issuer: 'https://elsewhere.example' }))
       else outgoing.writeHead(307, { Location: 'http://127.0.0.1:1/' }).end()
     })
-    const key = join(folder, 'key.pem')
-    const { newKeyPair } = await import('../../src/commands/new-key-pair.ts')
-    writeFileSync(key, newKeyPair().privatePem, { mode: 0o600 })
-    const client = rawBridge({ HALLPASS_URL: origin, HALLPASS_AGENT: 'a', HALLPASS_AGENT_KEY: key, TMPDIR: folder })
+    const client = rawBridge(envFor(origin))
     client.call(1, 'list_access')
     expect(JSON.stringify((await client.answer(1)).result)).toContain('its issuer is https://elsewhere.example')
     client.child.stdin?.end()

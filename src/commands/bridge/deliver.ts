@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BRIDGE, WAIT_SECONDS_MAX } from '../../core/limits.ts'
-import type { Problem } from '../../core/problem.ts'
+import { type Problem, problem } from '../../core/problem.ts'
 import { listOf, numberOf, objectOf } from '../show.ts'
 import { Stop } from '../stop.ts'
 import { Away, type BrokerChannel, type Reply } from './broker-channel.ts'
@@ -76,6 +76,10 @@ export function createCourier(
       await reply.text()
       await legacy().reopen()
       reply = await send(request, signal)
+    }
+    if (reply.status >= 300 && reply.status < 400) {
+      await reply.text()
+      throw new Refused(REDIRECTED)
     }
     if (reply.status >= 400) {
       const body = await reply.text()
@@ -153,6 +157,10 @@ export function createCourier(
     }
   }
 }
+
+const REDIRECTED = problem('invalid_request', 'The broker redirects to somewhere else, which is not followed.', {
+  hint: 'Tell your user: HALLPASS_URL is not where the broker is.',
+})
 
 const ACKNOWLEDGED = 'notifications/subscriptions/acknowledged'
 
