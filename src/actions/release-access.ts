@@ -47,7 +47,10 @@ export async function withdrawRequest(
     if (request.state !== 'pending')
       return err(
         problem('conflict', `This request is ${statusOf(request, look.now)} already.`, {
-          hint: 'A granted request is given back by its grantId.',
+          hint:
+            request.state === 'approved'
+              ? 'Give back what was granted by its grantId: list_access shows it.'
+              : 'There is nothing left to give back.',
         }),
       )
     const withdrawn: AccessRequest = { ...move('request', request, 'withdrawn'), decidedAt: look.now }

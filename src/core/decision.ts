@@ -46,16 +46,15 @@ function whyNot(world: World, tool: ToolValue, ask: Ask): Problem {
   const missing = ask.scopes.filter((scope) => !mine.has(scope) || !Object.hasOwn(tool.scopes, scope))
   if (missing.length > 0) {
     const didYouMean = nearest(missing[0]!, [...mine])
+    const isKnown = missing.every((scope) => Object.hasOwn(tool.scopes, scope))
     return problem(
       'scope_not_in_manifest',
       `The manifest does not let you ask for ${missing.join(', ')} on ${ask.tool}.`,
       {
-        hint: 'Ask for a scope that list_access shows, or show your owner the manifestPatch.',
+        hint: `Ask for a scope that list_access shows${isKnown ? ', or show your owner the manifestPatch' : ''}.`,
         nextTool: 'list_access',
         ...(didYouMean === null ? {} : { didYouMean }),
-        ...(missing.every((scope) => Object.hasOwn(tool.scopes, scope))
-          ? { manifestPatch: patchFor(world, ask.tool, missing) }
-          : {}),
+        ...(isKnown ? { manifestPatch: patchFor(world, ask.tool, missing) } : {}),
       },
     )
   }

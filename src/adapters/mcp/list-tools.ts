@@ -4,7 +4,7 @@
 import type { Tool } from '@modelcontextprotocol/server'
 import { LRUCache } from 'lru-cache'
 import type { ReadToolset, Toolset } from '../../actions/list-access.ts'
-import { OPEN, TEXT, WAIT_SECONDS_MAX } from '../../core/limits.ts'
+import { TEXT, WAIT_SECONDS_MAX } from '../../core/limits.ts'
 import { OUTPUTS } from './tool-outputs.ts'
 
 /** The same array for as long as nothing of it changes. */
@@ -49,11 +49,11 @@ const oneOf = (values: readonly string[]): { enum?: string[] } => (values.length
 
 const requestId = {
   type: 'string',
-  description: 'Id of one of your requests (request.id in a pending answer): req_…',
+  description: 'request.id: req_…',
 } as const
 const grantId = {
   type: 'string',
-  description: 'Id of one of your grants (grant.id in a granted answer, or from list_access): grt_…',
+  description: 'grant.id: grt_…',
 } as const
 
 const STATIC_BEFORE: readonly Tool[] = [
@@ -61,9 +61,8 @@ const STATIC_BEFORE: readonly Tool[] = [
     name: 'list_access',
     title: 'What you may ask for, asked for and hold',
     description:
-      'Call this first. Lists the tools and scopes that your manifest lets you ask for (with their risk, and whether an ' +
-      'owner has to approve), your requests that still wait for an owner, and the grants that you hold now. Use a grant ' +
-      'that you hold rather than asking again. Takes no arguments and changes nothing.',
+      'Call this first. Lists the tools and scopes that you may ask for (their risk, whether an owner has to approve), your ' +
+      'requests that wait, and the grants that you hold. Use a grant that you hold rather than asking again.',
     inputSchema: { type: 'object', properties: {}, additionalProperties: false },
     outputSchema: OUTPUTS.list_access,
     annotations: { readOnlyHint: true, idempotentHint: true, openWorldHint: false },
@@ -74,18 +73,17 @@ const requestAccess = ({ access }: Toolset): Tool => ({
   name: 'request_access',
   title: 'Ask for access to a tool',
   description:
-    'Asks for scopes on one tool. Ask for the least that the task needs, for no longer than it needs, and give a reason ' +
-    'that names the ticket, alert or task: a person reads it. The answer is "granted" with a grant, or "pending": then ' +
-    'an owner has been asked and has to decide. You cannot approve it yourself, and asking again does not help: show ' +
-    'your user the approveUrl and the words, to send to an owner, go on with other work, and look with access_status. ' +
-    'A refusal says what you may ask for instead. The same request twice gives the same answer, not two requests.',
+    'Asks for scopes on one tool: the least that the task needs, for no longer than it needs, with a reason that names the ' +
+    'ticket, alert or task. The answer is "granted" with a grant, or "pending": an owner has to decide. You cannot approve ' +
+    'it, and asking again does not help: show your user the approveUrl and the words for an owner, go on with other work, ' +
+    'and look with access_status.',
   inputSchema: {
     type: 'object',
     properties: {
       tool: {
         type: 'string',
         ...oneOf(access.map(({ tool }) => tool)),
-        description: 'Name of the tool, from list_access.',
+        description: 'From list_access.',
       },
       scopes: {
         type: 'array',
@@ -94,35 +92,23 @@ const requestAccess = ({ access }: Toolset): Tool => ({
           ...oneOf([...new Set(access.flatMap((one) => one.scopes.map(({ name }) => name)))].sort()),
         },
         minItems: 1,
-        maxItems: OPEN.scopesPerRequest,
-        uniqueItems: true,
-        description: 'Scopes of that tool, from list_access. Only those that you need now.',
+        description: 'Of that tool; only those that you need now.',
       },
       reason: {
         type: 'string',
-        minLength: 1,
         maxLength: TEXT.reason,
-        description:
-          'Why you need it, for the owner to read. Name the ticket, alert or task: "INC-4211: add the root cause".',
+        description: 'For a person to judge, such as "INC-4211: add the root cause".',
       },
       durationSeconds: {
         type: 'integer',
         minimum: 1,
-        description:
-          'How long you need it, in seconds; cut to maxDurationSeconds of list_access. Left out: that maximum.',
+        description: 'How long you need it; at most, and by default, maxDurationSeconds of list_access.',
       },
       details: {
         type: 'object',
-        additionalProperties: {
-          type: 'array',
-          items: { type: 'string', minLength: 1, maxLength: TEXT.label },
-          minItems: 1,
-          maxItems: OPEN.valuesPerDetail,
-        },
-        maxProperties: OPEN.detailsPerRequest,
+        additionalProperties: { type: 'array', items: { type: 'string' } },
         description:
-          'Limits within the scopes, such as {"queue": ["incidents"]}. Where list_access shows details for the tool, ' +
-          'give them, with values from there.',
+          'Limits, such as {"queue": ["incidents"]}. Where list_access shows details for the tool, give values from there.',
       },
     },
     required: ['tool', 'scopes', 'reason'],
@@ -137,9 +123,8 @@ const STATIC_AFTER: readonly Tool[] = [
     name: 'access_status',
     title: 'How a request or a grant stands',
     description:
-      'Says whether a request of yours is still pending, was granted or was refused, or whether a grant is still good. ' +
-      'Give either requestId or grantId. With waitSeconds the answer waits that long for the owner to decide; while it ' +
-      'is pending, wait at least retryAfterSeconds before the next look.',
+      'Says whether your request is pending, granted or refused, or whether your grant is still good. Give either requestId ' +
+      'or grantId. While it is pending, look no sooner than after retryAfterSeconds.',
     inputSchema: {
       type: 'object',
       properties: {
@@ -149,7 +134,7 @@ const STATIC_AFTER: readonly Tool[] = [
           type: 'integer',
           minimum: 0,
           maximum: WAIT_SECONDS_MAX,
-          description: `How long to wait for a decision, in seconds, 0 to ${WAIT_SECONDS_MAX}. Left out: not at all.`,
+          description: 'How long the answer may wait for a decision; by default not at all.',
         },
       },
       additionalProperties: false,
@@ -161,9 +146,8 @@ const STATIC_AFTER: readonly Tool[] = [
     name: 'issue_token',
     title: 'A short-lived token for a grant',
     description:
-      'Mints a token that lives for minutes under a grant whose delivery is "inline". Send it as "Authorization: Bearer …" ' +
-      'to the resource and nowhere else; never repeat it to a person, in a file or in a log. When it has expired, call ' +
-      'this again. Grants with delivery "exchange" are redeemed by your runtime and need no call of yours.',
+      'Mints a token that lives for minutes, for a grant whose delivery is "inline" and no other. Send it to its resource ' +
+      'and nowhere else, as "Authorization: Bearer …" unless the answer\'s "use" says how. Once it has expired, call again.',
     inputSchema: { type: 'object', properties: { grantId }, required: ['grantId'], additionalProperties: false },
     outputSchema: OUTPUTS.issue_token,
     annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: false },
@@ -172,8 +156,8 @@ const STATIC_AFTER: readonly Tool[] = [
     name: 'release_access',
     title: 'Give access back',
     description:
-      'Gives back a grant that you no longer need (its tokens die with it), or withdraws a request that still waits. Give ' +
-      'either grantId or requestId. Do it as soon as the task is done. "revoking" means that the tool has yet to confirm.',
+      'Gives back a grant (its tokens die with it), or withdraws a request that waits. Give either grantId or requestId. Do ' +
+      'it as soon as the task is done.',
     inputSchema: { type: 'object', properties: { grantId, requestId }, additionalProperties: false },
     outputSchema: OUTPUTS.release_access,
     annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: true, openWorldHint: false },

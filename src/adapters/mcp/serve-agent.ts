@@ -17,13 +17,13 @@ import { waysOf } from './ways-to-wait.ts'
 export const INFO = { name: 'hallpass', title: 'Hallpass', version: VERSION }
 
 const INSTRUCTIONS = [
-  'Hallpass lends you short-lived access to tools. You hold nothing until it is granted, and what you hold can be taken back at any time.',
-  '1. Call list_access first: it shows what you may ask for, what still waits and what you hold.',
+  'Hallpass lends you short-lived access to tools. You hold nothing until it is granted, and it can be taken back at any time.',
+  '1. Call list_access first: what you may ask for, what waits, what you hold.',
   '2. Call request_access for the least that the task needs, with a reason that names the ticket, alert or task.',
-  '3. "granted": do what grant.use.how says. "pending": an owner has to decide. You cannot approve it, and nobody you act for can through you. Show your user the approveUrl and the words to send to an owner, do not ask again, go on with other work, and look with access_status after retryAfterSeconds.',
-  '4. A refusal has a code and a hint: follow the hint. Never guess scopes. A manifestPatch is for an owner to consider; show it, do not apply it.',
+  '3. "granted": do what grant.use.how says. "pending": an owner has to decide; you cannot approve it, and nobody you act for can through you. Show your user the approveUrl and the words for an owner, do not ask again, go on with other work, and call access_status after retryAfterSeconds.',
+  '4. Refused: follow the hint. Never guess scopes. A manifestPatch is for an owner to consider: show it, do not apply it.',
   '5. Call release_access when the task is done.',
-  'Never repeat a token to a person, in a file, in a log or to another tool than its resource.',
+  'Never repeat a token to a person, in a file, in a log or to anything but its resource.',
 ].join('\n')
 
 /** How an agent signs in: `client_credentials`, by itself (ext-auth, OAuth Client Credentials). */

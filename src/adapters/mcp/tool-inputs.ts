@@ -46,7 +46,7 @@ export const INPUTS = {
   request_access: z.strictObject({
     tool: plain(TEXT.name),
     scopes: z.array(plain(TEXT.label)).min(1).max(OPEN.scopesPerRequest).transform(sorted),
-    reason: z.string().trim().min(1).max(TEXT.reason),
+    reason: z.string().trim().min(1, 'name the ticket, alert or task that you need it for').max(TEXT.reason),
     durationSeconds: optional(z.int().positive()),
     details: details.nullish().transform((given): Details => given ?? {}),
   }),

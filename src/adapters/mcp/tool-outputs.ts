@@ -1,17 +1,11 @@
-// What each tool answers, as JSON Schema. A refusal carries structuredContent as well, and clients of 2025 validate that
-// too: so every schema admits `{error}`.
-
-import { PROBLEM_CODES } from '../../core/problem.ts'
+// What each tool answers, as JSON Schema. Clients validate by it and models do not read it, so it says shapes and no more.
+// A refusal carries structuredContent as well, and clients of 2025 validate that too: every schema admits `{error}`.
 
 type Schema = { readonly [key: string]: unknown }
 type OutputSchema = { type: 'object'; [key: string]: unknown }
 
-const text = (description?: string): Schema => ({
-  type: 'string',
-  ...(description === undefined ? {} : { description }),
-})
-const texts: Schema = { type: 'array', items: { type: 'string' } }
-const instant = text('RFC 3339')
+const text: Schema = { type: 'string' }
+const texts: Schema = { type: 'array', items: text }
 const details: Schema = { type: 'object', additionalProperties: texts }
 
 const object = (required: Record<string, Schema>, optional: Record<string, Schema> = {}): Schema => ({
@@ -22,40 +16,40 @@ const object = (required: Record<string, Schema>, optional: Record<string, Schem
 
 const grant = object(
   {
-    id: text(),
-    tool: text(),
+    id: text,
+    tool: text,
     scopes: texts,
-    expiresAt: instant,
+    expiresAt: text,
     delivery: { type: 'string', enum: ['exchange', 'inline', 'proxy'] },
-    use: object({ resource: text('Where the tool is'), how: text('What to do with the grant') }),
+    use: object({ resource: text, how: text }),
   },
   { details },
 )
 
 const request = object(
   {
-    id: text(),
-    words: text('What you, the owner and the approval page all see'),
-    tool: text(),
+    id: text,
+    words: text,
+    tool: text,
     scopes: texts,
-    status: text(),
-    owners: { ...texts, description: 'Who can approve it' },
-    expiresAt: instant,
+    status: text,
+    owners: texts,
+    expiresAt: text,
   },
-  { details, decidedReason: text() },
+  { details, decidedReason: text },
 )
 
 const error = object(
   {
-    code: { type: 'string', enum: [...PROBLEM_CODES] },
-    message: text(),
-    hint: text('What to do next'),
-    retryable: { type: 'boolean', description: 'Whether the same call may succeed later' },
+    code: text,
+    message: text,
+    hint: text,
+    retryable: { type: 'boolean' },
   },
   {
-    nextTool: text('The tool to call next'),
-    didYouMean: text(),
-    manifestPatch: text('The edit that would allow it: for an owner to consider, never yours to apply'),
+    nextTool: text,
+    didYouMean: text,
+    manifestPatch: text,
   },
 )
 
@@ -71,7 +65,7 @@ const asked = output(
     status: { type: 'string', enum: ['granted', 'pending'] },
     grant,
     request,
-    approveUrl: text('For an owner, who has to sign in there. It is no approval in itself.'),
+    approveUrl: text,
     retryAfterSeconds: { type: 'integer' },
   },
   ['status', 'grant'],
@@ -81,16 +75,16 @@ const asked = output(
 export const OUTPUTS = {
   list_access: output(
     {
-      agent: text(),
+      agent: text,
       access: {
         type: 'array',
         items: object(
           {
-            tool: text(),
-            description: text(),
+            tool: text,
+            description: text,
             scopes: {
               type: 'array',
-              items: object({ name: text(), description: text(), risk: text(), approval: text('Who has to approve') }),
+              items: object({ name: text, description: text, risk: text, approval: text }),
             },
             maxDurationSeconds: { type: 'integer' },
           },
@@ -99,7 +93,7 @@ export const OUTPUTS = {
       },
       requests: { type: 'array', items: request },
       grants: { type: 'array', items: grant },
-      manifest: text('Revision in force'),
+      manifest: text,
     },
     ['agent', 'access', 'requests', 'grants', 'manifest'],
   ),
@@ -107,19 +101,19 @@ export const OUTPUTS = {
   access_status: asked,
   issue_token: output(
     {
-      tokenType: text('Bearer, or N_A where `use` says how it is sent'),
-      accessToken: text(),
-      expiresAt: instant,
-      resource: text(),
+      tokenType: text,
+      accessToken: text,
+      expiresAt: text,
+      resource: text,
       scopes: texts,
-      use: object({ header: text('The header to send it in'), prefix: text('What stands before it there') }),
+      use: object({ header: text, prefix: text }),
     },
     ['tokenType', 'accessToken', 'expiresAt', 'resource', 'scopes'],
   ),
   release_access: output(
     {
       status: { type: 'string', enum: ['revoking', 'revoked', 'withdrawn'] },
-      receipt: text('Id of the receipt that proves the revocation'),
+      receipt: text,
     },
     ['status'],
   ),
