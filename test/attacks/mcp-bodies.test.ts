@@ -3,7 +3,7 @@
 // the broker goes on.
 
 import { request } from 'node:http'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { BODY_BYTES } from '../../src/core/limits.ts'
 import { post, type Rates, type Served, serveMcp } from '../mcp/support.ts'
 
@@ -20,19 +20,40 @@ const serve = async (rates: Rates = {}) => {
   served = await serveMcp(rates)
   authorization = { Authorization: `Bearer ${(await served.session('triage-bot')).token}` }
 }
-beforeEach(() => serve())
-afterEach(async () => {
+const close = async () => {
   // Whatever was written: it holds nothing, has asked nobody, and is still served.
   expect((await served.deps.store.list({ kind: 'grant', limit: 1 })).rows).toEqual([])
   expect((await served.deps.store.list({ kind: 'request', limit: 1 })).rows).toEqual([])
   await served.close()
-})
+}
+beforeAll(() => serve())
+afterAll(close)
+
+/** A broker with other rates, and the first one's again. */
+async function withRates(rates: Rates, act: () => Promise<void>): Promise<void> {
+  await close()
+  await serve(rates)
+  try {
+    await act()
+  } finally {
+    await close()
+    await serve()
+  }
+}
 
 type Arm = {
   readonly name: string
   /** What a client of this arm sends with a message of this method. */
   headers(method: string, name?: string): Promise<Record<string, string>>
   readonly params: object
+}
+
+/** One a broker, as a client has it. */
+const sessions = new WeakMap<Served, Promise<Record<string, string>>>()
+const inSession = (): Promise<Record<string, string>> => {
+  const open = sessions.get(served) ?? openSession()
+  sessions.set(served, open)
+  return open
 }
 
 const openSession = async (): Promise<Record<string, string>> => {
@@ -61,7 +82,7 @@ const ARMS: readonly Arm[] = [
     params: { _meta: META },
   },
   { name: 'legacy', headers: async () => ({}), params: {} },
-  { name: 'legacy in a session', headers: openSession, params: {} },
+  { name: 'legacy in a session', headers: inSession, params: {} },
 ]
 
 const send = async (body: string, headers: Record<string, string>) => {
@@ -77,6 +98,8 @@ const send = async (body: string, headers: Record<string, string>) => {
           ?.slice(6) ?? '')
   return { status: response.status, answer: json === '' ? null : JSON.parse(json), text }
 }
+
+const SLOW: Rates = { call: { capacity: 20, refillPerSecond: 0.001, maxKeys: 10 } }
 
 describe.each(ARMS)('$name', ({ headers, params }) => {
   const list = (more: object = {}) => JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params, ...more })
@@ -167,32 +190,30 @@ describe.each(ARMS)('$name', ({ headers, params }) => {
     ).toMatchObject({ status: 400, answer: { error: { code: -32020 } } })
   })
 
-  test('a list of messages is counted by each of them, and starts nothing that is over the rate (S17)', async () => {
-    await served.close()
-    await serve({ call: { capacity: 20, refillPerSecond: 0.001, maxKeys: 10 } })
-    const named = await headers('tools/list')
-    const batch = JSON.stringify(
-      Array.from({ length: 50 }, (_, id) => ({ jsonrpc: '2.0', id, method: 'tools/list', params })),
-    )
-    const { status } = await send(batch, named)
-    expect([400, 429]).toContain(status)
-    expect((await send('[]', named)).status).toBeGreaterThanOrEqual(400)
-  })
+  test('a list of messages is counted by each of them, and starts nothing that is over the rate (S17)', () =>
+    withRates(SLOW, async () => {
+      const named = await headers('tools/list')
+      const batch = JSON.stringify(
+        Array.from({ length: 50 }, (_, id) => ({ jsonrpc: '2.0', id, method: 'tools/list', params })),
+      )
+      const { status } = await send(batch, named)
+      expect([400, 429]).toContain(status)
+      expect((await send('[]', named)).status).toBeGreaterThanOrEqual(400)
+    }))
 
-  test('a flood of notifications is held to the rate of calls (S17)', async () => {
-    await served.close()
-    await serve({ call: { capacity: 20, refillPerSecond: 0.001, maxKeys: 10 } })
-    const method = 'notifications/cancelled'
-    const named = await headers(method)
-    const body = JSON.stringify({ jsonrpc: '2.0', method, params: { ...params, requestId: 1 } })
-    const met = new Map<number, number>()
-    for (let sent = 0; sent < 60; sent++) {
-      const { status } = await send(body, named)
-      met.set(status, (met.get(status) ?? 0) + 1)
-    }
-    expect(met.get(429)).toBeGreaterThanOrEqual(40)
-    expect([...met.keys()].every((status) => status < 500)).toBe(true)
-  })
+  test('a flood of notifications is held to the rate of calls (S17)', () =>
+    withRates(SLOW, async () => {
+      const method = 'notifications/cancelled'
+      const named = await headers(method)
+      const body = JSON.stringify({ jsonrpc: '2.0', method, params: { ...params, requestId: 1 } })
+      const met = new Map<number, number>()
+      for (let sent = 0; sent < 60; sent++) {
+        const { status } = await send(body, named)
+        met.set(status, (met.get(status) ?? 0) + 1)
+      }
+      expect(met.get(429)).toBeGreaterThanOrEqual(40)
+      expect([...met.keys()].every((status) => status < 500)).toBe(true)
+    }))
 
   test.each(['2099-01-01', '2026-07-29', '9999-99-99', 'latest', '2026-07-28, 2025-11-25', '0'])(
     'the version %s in the header is refused with those that are served (S13)',
