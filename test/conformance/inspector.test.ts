@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { MCP_CLIENTS, type McpAgent } from '../support/mcp-clients.ts'
 
-const INSPECTOR = fileURLToPath(new URL('../peers/node_modules/.bin/mcp-inspector', import.meta.url))
+const INSPECTOR = join(fileURLToPath(new URL('../peers', import.meta.url)), 'node_modules/.bin/mcp-inspector')
 
 let broker: SampleBroker
 let agent: McpAgent
