@@ -38,6 +38,8 @@ export function createSideCar({ base, credential, secretSegment, note }: SideCar
       return refuse(outgoing, 501, 'No other protocol goes through here: use plain HTTP.')
 
     const { token, header, prefix } = await credential.get()
+    // Gone meanwhile: nothing tells of it any more, and nobody wants an answer.
+    if (outgoing.destroyed) return
     const { path, query } = target.value
     const asking = upstreams.open({
       base,
@@ -64,7 +66,14 @@ export function createSideCar({ base, credential, secretSegment, note }: SideCar
         asking.destroy()
         return refuse(outgoing, 502, 'It redirects to somewhere else.')
       }
-      outgoing.writeHead(status, [...towardsAgent(answer.rawHeaders), ...(to === null ? [] : ['Location', to])])
+      if (outgoing.destroyed) return void asking.destroy()
+      try {
+        outgoing.writeHead(status, [...towardsAgent(answer.rawHeaders), ...(to === null ? [] : ['Location', to])])
+      } catch (thrown) {
+        note(`${incoming.method} ${path}: ${thrown instanceof Error ? thrown.message : 'an odd answer'}`)
+        asking.destroy()
+        return refuse(outgoing, 502, 'Its answer cannot be passed on.')
+      }
       pipeline(answer, outgoing, (error) => {
         if (error) asking.destroy()
       })
