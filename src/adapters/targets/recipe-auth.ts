@@ -12,9 +12,18 @@ import { fillText, type Scope } from './recipe-template.ts'
 
 /** How far a tool's clock may be behind ours. */
 const SKEW_SECONDS = 60
-const granted = z.object({ access_token: z.string().min(1), token_type: z.string().regex(/^bearer$/i) })
+/** RFC 6750 section 2.1: what may stand in a header, and no more than that. */
+const granted = z.object({
+  access_token: z
+    .string()
+    .regex(/^[A-Za-z0-9._~+/-]+=*$/)
+    .max(8192),
+  token_type: z.string().regex(/^bearer$/i),
+})
 
 const basic = (pair: string) => `Basic ${Buffer.from(pair, 'utf8').toString('base64')}`
+
+const formEncoded = (text: string) => new URLSearchParams({ '': text }).toString().slice(1)
 
 /** The headers that say who asks. */
 export async function presentAdmin(
@@ -36,11 +45,12 @@ export async function presentAdmin(
       .sign(signingKey(secret, talk))
     return { authorization: `Bearer ${token}` }
   }
-  // RFC 6749 section 4.4, the client as section 2.3.1 has it.
+  // RFC 6749 section 4.4, the client as section 2.3.1 has it: both parts encoded as in a form.
+  const [id = '', ...rest] = secret.reveal().split(':')
   const answer = await talk.ask({
     method: 'POST',
     path: auth.path,
-    headers: { authorization: basic(secret.reveal()) },
+    headers: { authorization: basic(`${formEncoded(id)}:${formEncoded(rest.join(':'))}`) },
     form: { grant_type: 'client_credentials', ...(auth.scope === undefined ? {} : { scope: auth.scope }) },
     changes: false,
   })

@@ -21,6 +21,9 @@ import {
 
 const REQUESTS_MAX = 20_000
 const ROWS_MAX = 50_000
+/** Pages of one list; a cursor is a word of the tool's that goes into a query. */
+const PAGES_MAX = 2_000
+const CURSOR_MAX = 2_000
 const METHOD = { get: 'GET', post: 'POST', put: 'PUT', patch: 'PATCH', delete: 'DELETE' } as const
 
 /** A thing that steps found: an account, a right of a form, or one that no form has a word for. */
@@ -101,7 +104,9 @@ export async function openOperation({ config, recipe, signal, values, own }: Ope
     }
     let rows = 0
     let next: string | null = null
+    const seen = new Set<string>()
     for (let page = 0; ; page += 1) {
+      if (page >= PAGES_MAX) throw talk.failure('refused', `a list of more than ${PAGES_MAX} pages`)
       const answer = await ask(step, scope, { ...query, ...pageQuery(pages, rows, page, next) })
       yield answer
       const here = answer === undefined ? 0 : rowsOf(valueAt(answer, each), each).length
@@ -110,8 +115,10 @@ export async function openOperation({ config, recipe, signal, values, own }: Ope
       if ('cursor' in pages) {
         const after = answer === undefined ? null : valueAt(answer, `?${pages.next.replace(/^\?/, '')}`)
         if (after === null || after === '') return
-        if (String(after) === next) throw talk.failure('garbled', 'a list goes on where it was')
         next = textOf(after, pages.next)
+        if (next.length > CURSOR_MAX) throw talk.failure('garbled', 'a list goes on at a place that is too long')
+        if (seen.has(next)) throw talk.failure('garbled', 'a list goes on where it was')
+        seen.add(next)
       } else if (pages.total === undefined) {
         if (here < pages.size) return
       } else {
