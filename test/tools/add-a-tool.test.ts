@@ -179,7 +179,10 @@ describe('with what the page made', () => {
 
     // A scope out of the manifest: just that account dies.
     const manifest = join(page.folder, 'scopes/agents/first-bot.yaml')
-    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(/, *host:report|host:report, */, ''))
+    writeFileSync(
+      manifest,
+      readFileSync(manifest, 'utf8').replace(/^ *- "?host:report"?\n|, *"?host:report"?|"?host:report"?, */m, ''),
+    )
     await vi.waitUntil(async () => (await heldBy(reporting.name)) === null, SOON)
     expect(await reports(reporting)).toBe(401)
     expect([await sees(seeing), await sees(other)]).toEqual([200, 200])
