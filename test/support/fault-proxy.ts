@@ -12,7 +12,8 @@ export type Answer = {
 }
 /** What becomes of a request: whether the tool hears it, and what the caller hears. */
 export type Fault = {
-  readonly forwarded: boolean
+  /** `later`: once it is told to, which may be after the caller is gone. */
+  readonly forwarded: boolean | 'later'
   /** An answer in place of the tool's; nothing at all, ever; the connection cut; the tool's own after a time. */
   readonly answer: Answer | 'silence' | 'cut' | { readonly afterMs: number }
 }
@@ -24,6 +25,8 @@ export type FaultProxy = {
   strike(fault: Fault | null, which?: (heard: Heard) => boolean): void
   /** Resolves once a request met the fault, and the tool has answered it where it was to hear it. */
   struck(): Promise<void>
+  /** Lets the tool hear what was held back for later; resolves once it has answered it, whatever it says. */
+  deliver(): Promise<void>
   /** Every request since the last strike. */
   readonly heard: Heard[]
   close(): Promise<void>
@@ -38,6 +41,7 @@ export async function startFaultProxy(tool: string): Promise<FaultProxy> {
   let fault: Fault | null = null
   let which: (heard: Heard) => boolean = () => true
   let met = Promise.withResolvers<void>()
+  const late: (() => Promise<unknown>)[] = []
 
   const handle = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const chunks: Uint8Array[] = []
@@ -46,7 +50,9 @@ export async function startFaultProxy(tool: string): Promise<FaultProxy> {
     const asked = { method: incoming.method ?? '', path: incoming.url ?? '', body }
     heard.push(asked)
     const struck = fault !== null && which(asked) ? fault : null
-    const answer = struck === null || struck.forwarded ? await forward(tool, incoming, body) : UNHEARD
+    if (struck?.forwarded === 'later') late.push(() => forward(tool, incoming, body))
+    const isHeard = struck === null || struck.forwarded === true
+    const answer = isHeard ? await forward(tool, incoming, body) : UNHEARD
     if (struck !== null) met.resolve()
     const given = struck?.answer ?? answer
     if (given === 'silence') return
@@ -66,6 +72,9 @@ export async function startFaultProxy(tool: string): Promise<FaultProxy> {
     url: `http://127.0.0.1:${address.port}`,
     heard,
     struck: () => met.promise,
+    async deliver() {
+      await Promise.allSettled(late.splice(0).map((send) => send()))
+    },
     strike(next, chosen = () => true) {
       fault = next
       which = chosen

@@ -1,13 +1,12 @@
-// What becomes of accounts while their tool, or the broker, is anything but well: no account that nobody knows of, none
-// twice, and none said to be gone that is not.
+// What becomes of accounts while their tool is anything but well: no account that nobody knows of, none twice, and none
+// said to be gone that is not.
 
-import { afterEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test } from 'vitest'
 import type { Fault, Heard } from '../support/fault-proxy.ts'
+import { expectSettled } from './accounts-told.ts'
 import { expectDone, idOf } from './people-and-agents.ts'
-import { accessTo, type Held, SETTLED, SOON, type ToolStage } from './tool-stage.ts'
-
-/** Of each kind: a few in CI. */
-const KILLS = Number(process.env.HALLPASS_TOOL_KILLS ?? 3)
+import { accessTo, type Held, SOON, type ToolStage } from './tool-stage.ts'
+import { waitUntil } from './wait-until.ts'
 
 /** `of`: which requests meet it: those that change something, all, or all that come after the first change. */
 type Sickness = { readonly fault: (lie: string) => Fault; readonly of: 'all' | 'changes' | 'all after a change' }
@@ -34,14 +33,9 @@ const NAMES = Object.keys(SICKNESSES) as (keyof typeof SICKNESSES)[]
 const numbered = (name: string, count: number) => Array.from({ length: count }, (_, index) => `${name}-${index}`)
 const MADE = numbered('made', NAMES.length)
 const TAKEN = numbered('taken', NAMES.length)
-const KILLED_MAKING = numbered('killed-making', KILLS)
-const KILLED_TAKING = numbered('killed-taking', KILLS)
 
 export const FAULT_AGENTS: Readonly<Record<string, string>> = Object.fromEntries(
-  ['slow', ...MADE, ...TAKEN, ...KILLED_MAKING, ...KILLED_TAKING].map((name) => [
-    name,
-    accessTo('sick', ['desk:first'], 'approval: none'),
-  ]),
+  ['slow', ...MADE, ...TAKEN].map((name) => [name, accessTo('sick', ['desk:first'], 'approval: none')]),
 )
 
 export function describeFaults(opened: () => ToolStage): void {
@@ -63,10 +57,6 @@ export function describeFaults(opened: () => ToolStage): void {
   afterEach(heal)
   const isActive = async (name: string) => (await opened().subject.active()).includes(name)
   const revoke = (held: Held) => opened().asAdmin(`/grants/${held.grant}/revoke`, {})
-  const receiptId = async (grant: string) => {
-    const [record] = (await opened().records('grant.revoked')).filter(({ subject }) => subject.grant === grant)
-    return String(record?.subject.revocation)
-  }
   /** The receipt and then the tool: what is said to be gone is gone. */
   const expectNoLie = async (id: string, held: Held) => {
     const { status } = await opened().receiptOf(id)
@@ -96,7 +86,7 @@ export function describeFaults(opened: () => ToolStage): void {
       expect(body).not.toHaveProperty('access_token')
       heal()
       const [account = ''] = await opened().namesOf(grant)
-      await vi.waitUntil(async () => !(await isActive(account)), SOON)
+      await waitUntil(async () => !(await isActive(account)), SOON)
       expect(await opened().subject.count(account)).toBeLessThanOrEqual(1)
     })
 
@@ -106,7 +96,7 @@ export function describeFaults(opened: () => ToolStage): void {
         const held = await opened().hold(TAKEN[NAMES.indexOf(name)] ?? '', 'desk:first', 'sick')
         strike(SICKNESSES[name])
         const id = idOf(await expectDone(revoke(held)))
-        const receipt = await vi.waitUntil(async () => {
+        const receipt = await waitUntil(async () => {
           const now = await opened().receiptOf(id)
           return now.confirmations.some(({ accounts }) => accounts?.some((one) => one.lastFailure)) ? now : null
         }, SOON)
@@ -122,97 +112,18 @@ export function describeFaults(opened: () => ToolStage): void {
       },
     )
   })
-
-  describe(`the broker killed, ${KILLS} times each`, () => {
-    /** Stops at the nth request that the tool is sent; every second time it is carried out before the kill. */
-    const killAt = async (nth: number, isCarriedOut: boolean, act: () => Promise<unknown>) => {
-      const { proxy, broker } = opened()
-      let heard = 0
-      proxy.strike({ forwarded: isCarriedOut, answer: 'silence' }, () => heard++ === nth)
-      const acting = act().catch(() => null)
-      await proxy.struck()
-      await broker.kill()
-      await acting
-      heal()
-      await opened().start()
-    }
-    const heardOf = async (act: () => Promise<unknown>): Promise<number> => {
-      heal()
-      await act()
-      const { length } = opened().proxy.heard
-      expect(length).toBeGreaterThan(1)
-      return length
-    }
-
-    test(
-      'between the intent and the last answer of making: no account is left that nobody knows of (P9)',
-      async () => {
-        let calls = 1
-        for (const [round, agent] of KILLED_MAKING.entries()) {
-          const session = await opened().session(agent)
-          const grant = await opened().grantFor(session, 'sick', 'desk:first')
-          if (round === 0) calls = await heardOf(() => opened().mint(session, grant))
-          if (round === 0) await opened().confirmed(await expectDone(opened().asAdmin(`/grants/${grant}/revoke`, {})))
-          const under = round === 0 ? await opened().grantFor(session, 'sick', 'desk:first') : grant
-          await killAt(round % calls, round % 2 === 1, () => opened().exchange(session, under))
-          const [account = ''] = await opened().namesOf(under)
-          expect(account).toMatch(/^hp-/)
-          await vi.waitUntil(async () => !(await isActive(account)), SOON)
-          expect(await opened().subject.count(account)).toBeLessThanOrEqual(1)
-        }
-      },
-      60_000 + KILLS * 20_000,
-    )
-
-    test(
-      'between the call that takes away and its confirmation: gone by itself, and not said before (P5, P9)',
-      async () => {
-        let calls = 1
-        for (const [round, agent] of KILLED_TAKING.entries()) {
-          const held = await opened().hold(agent, 'desk:first', 'sick')
-          if (round === 0) {
-            calls = await heardOf(async () => opened().confirmed(await expectDone(revoke(held))))
-            continue
-          }
-          await killAt(round % calls, round % 2 === 1, () => revoke(held))
-          const id = await receiptId(held.grant)
-          await expectNoLie(id, held)
-          await opened().confirmed({ id })
-          expect(await isActive(held.name)).toBe(false)
-          expect(await opened().subject.first(held.secret)).toBe(false)
-        }
-      },
-      60_000 + KILLS * 20_000,
-    )
-  })
 }
 
 export function testSettled(opened: () => ToolStage): void {
   test('in the end every intent is settled: what is there is known, once each, and usable again (P9, S16)', async () => {
-    const { metric, records, subject } = opened()
-    await vi.waitUntil(
-      async () =>
-        (await metric('hallpass_accounts{state="leaving"}')) + (await metric('hallpass_accounts{state="planned"}')) ===
-        0,
-      SETTLED,
-    )
-    const removed = new Set((await records('account.removed')).map(({ body }) => body.name))
+    const { namesOf, subject } = opened()
+    await expectSettled(opened())
     const there = await subject.active()
-    const grants: unknown[] = []
-    for (const { subject: of, body } of await records('account.planned')) {
-      if (!there.includes(String(body.name))) continue
-      expect(removed.has(body.name)).toBe(false)
-      grants.push(of.grant)
-    }
-    expect(grants).toHaveLength(there.length)
-    expect(new Set(grants).size).toBe(grants.length)
-    expect(there).toHaveLength(await metric('hallpass_accounts{state="present"}'))
-
     const session = await opened().session(MADE[0] ?? '')
     const grant = await opened().grantFor(session, 'sick', 'desk:first')
     const held = await opened().mint(session, grant)
     expect(await subject.first(held.secret)).toBe(true)
-    const names = await opened().namesOf(grant)
+    const names = await namesOf(grant)
     expect(names).toHaveLength(2)
     expect(there.concat(held.name).filter((name) => names.includes(name))).toEqual([held.name])
   })

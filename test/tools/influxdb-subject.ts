@@ -1,11 +1,11 @@
 // A real InfluxDB and every way around Hallpass into it: as its admin, as an agent, and into the file of its users.
 
 import { readFileSync } from 'node:fs'
-import { vi } from 'vitest'
 import { influxdbTarget } from '../../src/adapters/targets/influxdb.ts'
 import type { Secret } from '../../src/core/secret.ts'
 import type { Subject } from '../contracts/target.ts'
 import { startInfluxDb } from './start-influxdb.ts'
+import { waitUntil } from './wait-until.ts'
 
 export async function influxdbSubject(): Promise<Subject> {
   const influx = await startInfluxDb()
@@ -61,9 +61,8 @@ export async function influxdbSubject(): Promise<Subject> {
     async inDatabase(name) {
       const isThere = (await names()).includes(name)
       // It is written at the end of a change, which may be under way.
-      await vi.waitUntil(async () => readFileSync(influx.database).includes(name) === (await names()).includes(name), {
-        timeout: 5_000,
-      })
+      const isWritten = async () => readFileSync(influx.database).includes(name) === (await names()).includes(name)
+      await waitUntil(isWritten, { timeout: 5_000, interval: 25 })
       if (!isThere) return null
       const { text } = await query(`Basic ${btoa(influx.admin)}`, `SHOW GRANTS FOR "${name}"`)
       if (text.includes('user not found')) return null

@@ -1,14 +1,6 @@
 // The whole broker and a real Request Tracker.
 
-import { rtSubject } from './rt-subject.ts'
+import { PARTICULARS } from './particulars.ts'
 import { wholeBroker } from './whole-broker.ts'
 
-wholeBroker({
-  called: 'Request Tracker',
-  type: 'rt',
-  rights: ['scope-{place}-create', 'scope-{place}-read'],
-  start: rtSubject,
-  use: { header: 'authorization', prefix: 'token ' },
-  open: '/REST/2.0/rt',
-  lie: '["Permission Denied"]',
-})
+wholeBroker(PARTICULARS.rt)

@@ -5,13 +5,13 @@ import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { vi } from 'vitest'
+import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { Secret } from '../../src/core/secret.ts'
 import type { Subject } from '../contracts/target.ts'
 import { type FaultProxy, startFaultProxy } from '../support/fault-proxy.ts'
 import { MCP_CLIENTS, type McpAgent } from '../support/mcp-clients.ts'
-import { freePort, stopAll } from './background.ts'
+import { type Background, freePort, stopAll } from './background.ts'
 import { type Initialised, initialiseBroker } from './broker-process.ts'
 import {
   type AgentIdentity,
@@ -24,12 +24,20 @@ import {
   openSession,
   readIdentity,
 } from './people-and-agents.ts'
+import type { Waits } from './short-waits.ts'
+import { waitUntil } from './wait-until.ts'
 
 export const OWNER = 'lead@example.com'
 /** What a broker does by itself, on a machine that does other things too. */
 export const SOON = { timeout: 20_000, interval: 25 }
 /** Past the time in which a create that nobody knows the end of may still be carried out. */
 export const SETTLED = { timeout: 90_000, interval: 250 }
+
+const preload = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const SHORT_WAITS = preload('./short-waits.ts')
+const AT_COMMIT = preload('../crash/at-commit.ts')
+/** Of the broker under test, so that a suite is short; milliseconds. An operator's are in `core/limits.ts`. */
+const SHORT: Waits = { settleMs: 2_000, openMs: 500, openMsMax: 2_000, retryMsMax: 2_000 }
 
 export type Particulars = {
   /** For people. */
@@ -83,7 +91,12 @@ const receipt = z.object({
   ),
 })
 export type Receipt = z.infer<typeof receipt>
-const record = z.object({ kind: z.string(), subject: z.record(z.string(), z.unknown()), body: z.looseObject({}) })
+const record = z.object({
+  kind: z.string(),
+  at: z.string(),
+  subject: z.record(z.string(), z.unknown()),
+  body: z.looseObject({}),
+})
 export type Written = z.infer<typeof record>
 
 const toolManifest = (name: string, { type, rights }: Particulars, url: string) => `apiVersion: hallpass/v1
@@ -146,8 +159,18 @@ export async function openToolStage(particulars: Particulars, agents: Readonly<R
     write(name, access)
   }
   const broker: Initialised = await initialiseBroker(folder, await freePort(), OWNER)
-  const start = async () =>
-    void (await broker.start({ env: { HALLPASS_TOOL_DESK: subject.admin, HALLPASS_TOOL_SICK: subject.admin } }))
+  /** Where a commit is named at which the broker is to die: `at-commit.ts` reads it. */
+  const order = join(folder, 'order.json')
+  const start = (waits: Waits = {}): Promise<Background> =>
+    broker.start({
+      preload: [SHORT_WAITS, AT_COMMIT],
+      env: {
+        HALLPASS_TOOL_DESK: subject.admin,
+        HALLPASS_TOOL_SICK: subject.admin,
+        SHORT_WAITS: JSON.stringify({ ...SHORT, ...waits }),
+        CRASH_ORDER: order,
+      },
+    })
   await start()
 
   const { issuer, adminToken, ownerToken } = broker
@@ -180,11 +203,14 @@ export async function openToolStage(particulars: Particulars, agents: Readonly<R
       .map(({ body }) => String(body.name))
 
   /** A grant for one scope; the owner says yes where one is asked. */
-  async function grantFor(session: string, tool: 'desk' | 'sick', scope: Scope): Promise<string> {
-    const details = { place: ['ops'] }
-    const asked = await expectDone(
-      callApi(issuer, session, '/requests', { tool, scopes: [scope], details, reason: 'INC-4711: look at it' }),
-    )
+  async function grantFor(
+    session: string,
+    tool: 'desk' | 'sick',
+    scope: Scope,
+    more: { readonly durationSeconds?: number } = {},
+  ): Promise<string> {
+    const ask = { tool, scopes: [scope], details: { place: ['ops'] }, reason: 'INC-4711: look at it', ...more }
+    const asked = await expectDone(callApi(issuer, session, '/requests', ask))
     if (asked.status !== 'pending') return idOf(asked.grant)
     const request = idOf(asked.request)
     await approve(request)
@@ -194,7 +220,7 @@ export async function openToolStage(particulars: Particulars, agents: Readonly<R
   /** The credential as the tool takes it. */
   async function mint(sessionToken: string, grant: string): Promise<Held> {
     // The tool may be left alone for a while after what was done to it.
-    const answered = await vi.waitUntil(async () => {
+    const answered = await waitUntil(async () => {
       const one = await exchange(issuer, sessionToken, grant)
       return one.body.retryable === true ? null : one
     }, SOON)
@@ -218,6 +244,9 @@ export async function openToolStage(particulars: Particulars, agents: Readonly<R
     proxy,
     broker,
     start,
+    order,
+    /** Where the broker keeps everything. */
+    data: join(folder, 'data'),
     agent,
     write,
     forget: (name: string) => rmSync(join(scopes, 'agents', `${name}.yaml`)),
@@ -237,10 +266,18 @@ export async function openToolStage(particulars: Particulars, agents: Readonly<R
         { url: issuer, agents: { [name]: { keyPath: keyPath(name) } } },
         name,
       ),
+    /** Once this broker process has looked through what the tool holds. */
+    async lookedThrough(tool: 'desk' | 'sick'): Promise<void> {
+      const tools = z.object({ items: z.array(z.object({ name: z.string(), reconciled: z.unknown().optional() })) })
+      await waitUntil(async () => {
+        const { items } = tools.parse(await expectDone(asAdmin('/tools')))
+        return items.some(({ name, reconciled }) => name === tool && reconciled !== undefined)
+      }, SOON)
+    },
     /** The receipt of what just was answered, once it is confirmed. */
     async confirmed(answered: Json): Promise<Receipt> {
       const id = idOf(answered.receipt ?? answered)
-      return vi.waitUntil(async () => {
+      return waitUntil(async () => {
         const now = await receiptOf(id, 5)
         return now.status === 'revoked' ? now : null
       }, SETTLED)

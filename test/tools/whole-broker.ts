@@ -1,9 +1,12 @@
 // What the product is for, on a real tool: an agent asks, its owner says yes, the agent works in the tool and nowhere
 // else, and what is taken away is dead in the tool itself, as its own database says.
 
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { DRIFT_AGENTS, describeDrift } from './drifting-tool.ts'
 import { describeFaults, FAULT_AGENTS, testSettled } from './faulty-tool.ts'
+import { describeKills, KILLED_AGENTS } from './killed-broker.ts'
+import { type Latency, lifecycle } from './lifecycle.ts'
 import { callApi, expectDone, idOf, type Json } from './people-and-agents.ts'
 import {
   accessTo,
@@ -15,6 +18,7 @@ import {
   SOON,
   type ToolStage,
 } from './tool-stage.ts'
+import { waitUntil } from './wait-until.ts'
 
 /** How often the lifecycle is measured: a few in CI, 20 for the table of the documentation. */
 const ROUNDS = Number(process.env.HALLPASS_TOOL_ROUNDS ?? 3)
@@ -28,17 +32,11 @@ const AGENTS = {
   'taken-bot': accessTo('desk', BOTH),
   'locked-bot': accessTo('desk', BOTH),
   'leaving-bot': accessTo('desk', BOTH),
-  'brief-bot': accessTo('desk', ['desk:first'], 'approval: none, tokenTtl: 8s'),
+  'brief-bot': accessTo('sick', ['desk:first'], 'approval: none, tokenTtl: 8s'),
   'round-bot': accessTo('desk', ['desk:first'], 'approval: none'),
-  'drift-bot': accessTo('desk', BOTH, 'approval: none'),
   ...FAULT_AGENTS,
-}
-
-type Latency = {
-  readonly provision: number
-  readonly firstUse: number
-  readonly dead: number
-  readonly confirmed: number
+  ...KILLED_AGENTS,
+  ...DRIFT_AGENTS,
 }
 
 export function wholeBroker(particulars: Particulars): void {
@@ -77,6 +75,7 @@ export function wholeBroker(particulars: Particulars): void {
 
     // First: what a create may still do is waited for at the end.
     describeFaults(() => stage)
+    const testKilledSettled = describeKills(() => stage)
 
     describe('an agent over MCP', () => {
       test('asks, its owner approves, and it works within its scope and no further: the tool refuses (P2, P4)', async () => {
@@ -171,6 +170,13 @@ export function wholeBroker(particulars: Particulars): void {
         },
       ]
 
+      /** It lives for some seconds, which pass meanwhile. */
+      let brief: Held
+      beforeAll(async () => {
+        brief = await stage.hold('brief-bot', 'desk:first', 'sick')
+        expect(await works(brief)).toBe(true)
+      })
+
       test.each(acts)(
         '$taken: dead in the tool, and the receipt says so only then (P5, P6, S15)',
         async ({ name, act, undo }) => {
@@ -190,7 +196,7 @@ export function wholeBroker(particulars: Particulars): void {
         const second = await stage.hold('narrow-bot', 'desk:second')
         expect([await works(first), await stage.subject.second(second.secret)]).toEqual([true, true])
         stage.write('narrow-bot', accessTo('desk', ['desk:first']))
-        await vi.waitUntil(async () => (await stage.subject.inDatabase(second.name)) === null, SOON)
+        await waitUntil(async () => (await stage.subject.inDatabase(second.name)) === null, SOON)
         expect(await stage.subject.second(second.secret)).toBe(false)
         expect(await works(first)).toBe(true)
         expect(await stage.subject.inDatabase(first.name)).toEqual(right(0))
@@ -208,15 +214,14 @@ export function wholeBroker(particulars: Particulars): void {
         const second = await stage.hold('removed-bot', 'desk:second')
         stage.forget('removed-bot')
         for (const held of [first, second]) {
-          await vi.waitUntil(async () => (await stage.subject.inDatabase(held.name)) === null, SOON)
+          await waitUntil(async () => (await stage.subject.inDatabase(held.name)) === null, SOON)
           expect([await works(held), await stage.subject.second(held.secret)]).toEqual([false, false])
         }
       })
 
       test('a credential that ends by itself: the reaper takes the account (P5)', async () => {
-        const held = await stage.hold('brief-bot')
-        expect(await works(held)).toBe(true)
-        await vi.waitUntil(async () => (await stage.subject.inDatabase(held.name)) === null, SOON)
+        const held = brief
+        await waitUntil(async () => (await stage.subject.inDatabase(held.name)) === null, SOON)
         expect(await works(held)).toBe(false)
         const left = await stage.records('account.leaving')
         const mine = left.filter(({ body }) => body.name === held.name)
@@ -224,49 +229,7 @@ export function wholeBroker(particulars: Particulars): void {
       })
     })
 
-    describe('behind its back', () => {
-      const reconcile = async () => {
-        const answered = await expectDone(stage.asAdmin('/tools/desk/reconcile', {}))
-        return z
-          .object({ findings: z.array(z.object({ finding: z.string(), name: z.string(), did: z.string() })) })
-          .parse(answered).findings
-      }
-      const onTrail = async (name: string) =>
-        JSON.stringify((await stage.records('tool.drift')).map(({ body }) => body)).includes(name)
-
-      test('an added account is reported: on the trail, in metrics and in status (P10)', async () => {
-        await stage.subject.addByHand('mallory')
-        const found = await reconcile()
-        expect(found).toContainEqual({ finding: 'other', name: 'mallory', did: 'reported' })
-        expect(await onTrail('mallory')).toBe(true)
-        expect(await stage.metric('hallpass_tool_drift{finding="other"}')).toBeGreaterThan(0)
-        expect(await stage.broker.hallpass('status')).toContain('mallory')
-        expect(await stage.broker.hallpass('tool', 'list')).toMatch(/desk/)
-      })
-
-      test('a widened account is brought back to its rights, and keeps working (P10)', async () => {
-        const held = await stage.hold('drift-bot')
-        await stage.subject.widenByHand(held.name)
-        expect(await stage.subject.inDatabase(held.name)).not.toEqual(right(0))
-        expect(await reconcile()).toContainEqual({ finding: 'over-scoped', name: held.name, did: 'healed' })
-        expect(await stage.subject.inDatabase(held.name)).toEqual(right(0))
-        expect(await works(held)).toBe(true)
-        expect(await onTrail(held.name)).toBe(true)
-        expect(await reconcile()).not.toContainEqual(expect.objectContaining({ name: held.name }))
-      })
-
-      test('an account that was taken away and let in again is removed, by a cycle that nobody asked for (P10)', async () => {
-        const held = await stage.hold('drift-bot', 'desk:second')
-        await stage.confirmed(await expectDone(stage.asAdmin(`/grants/${held.grant}/revoke`, {})))
-        await stage.subject.unlockByHand(held.name)
-        expect(await stage.subject.inDatabase(held.name)).not.toBeNull()
-        await stage.broker.stop()
-        await stage.start()
-        await vi.waitUntil(async () => (await stage.subject.inDatabase(held.name)) === null, SOON)
-        expect(await stage.subject.second(held.secret)).toBe(false)
-        await vi.waitUntil(() => onTrail(held.name), SOON)
-      })
-    })
+    describeDrift(() => stage)
 
     test('a drill makes a canary in the tool, uses it, and sees it dead; status shows the last one (P5)', async () => {
       expect(await stage.broker.hallpass('status')).toContain('desk: never')
@@ -301,36 +264,17 @@ export function wholeBroker(particulars: Particulars): void {
     test(
       `provision, first use and death, ${ROUNDS} times (P5)`,
       async () => {
-        for (let round = 0; round < ROUNDS; round++) latencies.push(await lifecycle())
+        for (let round = 0; round < ROUNDS; round++) {
+          const life = await lifecycle(stage, 'round-bot')
+          await expectDead(life.held, life.receipt)
+          latencies.push(life)
+        }
       },
       Math.max(120_000, ROUNDS * 15_000),
     )
 
+    testKilledSettled()
     testSettled(() => stage)
-
-    /** Milliseconds; `dead` as a thief sees it who tries without pause, `confirmed` as the receipt says. */
-    async function lifecycle(): Promise<Latency> {
-      const session = await stage.session('round-bot')
-      const grant = await stage.grantFor(session, 'desk', 'desk:first')
-      const asked = performance.now()
-      const answered = await stage.exchange(session, grant)
-      const provision = performance.now() - asked
-      expect(answered.status).toBe(200)
-      const held = await stage.mint(session, grant)
-      const using = performance.now()
-      expect(await works(held)).toBe(true)
-      const firstUse = performance.now() - using
-
-      const revoking = performance.now()
-      const refused = async () => {
-        while (await works(held)) expect(performance.now() - revoking).toBeLessThan(20_000)
-        return performance.now() - revoking
-      }
-      const [revoked, dead] = await Promise.all([expectDone(stage.asAdmin(`/grants/${grant}/revoke`, {})), refused()])
-      const receipt = await stage.confirmed(revoked)
-      await expectDead(held, receipt)
-      return { provision, firstUse, dead, confirmed: receipt.afterMilliseconds ?? Number.NaN }
-    }
   })
 }
 
