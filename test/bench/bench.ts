@@ -8,7 +8,7 @@ import { parseArgs, promisify } from 'node:util'
 import { stopAll } from '../tools/background.ts'
 import { type BenchBroker, startBenchBroker } from './broker.ts'
 import type { Aim } from './load.ts'
-import { onServerCore } from './processes.ts'
+import { onAllCores, onServerCore } from './processes.ts'
 import * as report from './report.ts'
 import type { Pace } from './rounds.ts'
 import { guardVerify } from './rows/guard.ts'
@@ -35,9 +35,11 @@ const pace: Pace = quick
   : { rounds: 9, milliseconds: 1_000, warmUp: 10_000, warmUpMs: 60_000 }
 const CHILD_TIMEOUT_MS = 900_000
 
-const child = async <T>(file: string, ...args: string[]): Promise<T> => {
+const child = <T>(file: string, ...args: string[]): Promise<T> => childOn(onServerCore, file, ...args)
+
+const childOn = async <T>(cores: typeof onServerCore, file: string, ...args: string[]): Promise<T> => {
   const path = fileURLToPath(new URL(`rows/${file}`, import.meta.url))
-  const [command, all] = onServerCore([path, ...args])
+  const [command, all] = cores([path, ...args])
   const { stdout } = await promisify(execFile)(command, all, { cwd: root, timeout: CHILD_TIMEOUT_MS })
   return JSON.parse(stdout)
 }
@@ -58,6 +60,15 @@ const rows: readonly Row[] = [
     run: async (broker) => {
       const one = await broker()
       return report.revocation(await revocationLatency(one, quick ? 30 : 1_000, loadOf(one)))
+    },
+  },
+  {
+    name: 'tools',
+    run: async () => {
+      const lives: report.Lives[] = []
+      for (const tool of ['redmine', 'rt', 'influxdb'])
+        lives.push(await childOn<report.Lives>(onAllCores, 'tools.ts', tool, quick ? '3' : '20'))
+      return report.tools(lives)
     },
   },
   {

@@ -31,6 +31,10 @@ export const pinned = (file: string, args: readonly string[]): readonly [string,
 export const onServerCore = (args: readonly string[]): readonly [string, readonly string[]] =>
   pinned(process.execPath, args)
 
+/** Node where the system sees fit: for what is a client and several servers by itself. */
+export const onAllCores = (args: readonly string[]): readonly [string, readonly string[]] =>
+  canPin ? ['taskset', ['-c', `0-${cpus().length - 1}`, process.execPath, ...args]] : [process.execPath, args]
+
 export type Server = {
   readonly port: number
   /** CPU seconds used so far, all threads; null where the system does not tell. */

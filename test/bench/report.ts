@@ -16,6 +16,15 @@ export type Size = {
 }
 export type Verified = { readonly records: number; readonly perSecond: number; readonly memoryMib: number }
 
+/** Of accounts in one real tool; `missing`: why there are none. */
+export type Lives = {
+  readonly tool: string
+  readonly lives: readonly Lifetimes[]
+  readonly load: number
+  readonly missing?: string
+}
+type Lifetimes = Readonly<Record<'provision' | 'firstUse' | 'dead' | 'confirmed', number>>
+
 const whole = (value: number) => Math.round(value).toLocaleString('en-US')
 const fine = (value: number) => (value < 10 ? value.toFixed(2) : value.toFixed(1))
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
@@ -174,6 +183,30 @@ ${table(
   ],
 )}
 `
+
+const medianAndWorst = (values: readonly number[]) =>
+  values.length === 0 ? '–' : `${whole(median(values))} (${whole(Math.max(...values))})`
+
+export const tools = (all: readonly Lives[]): string => `## Accounts in real tools
+
+The whole broker as a process and the real tool on the same machine: an agent redeems a grant, so that an account is made, read back and
+judged again; uses it; its grant is revoked by an admin. Milliseconds, the median and in brackets the worst. *Dead*: the tool refuses
+somebody who tries without pause. *Confirmed*: removed, read back and probed dead, and that on the trail.
+
+${table(
+  ['', 'times', 'provision', 'first use', 'revoke → dead', 'revoke → confirmed', 'load'],
+  all.map(({ tool, lives, load }) => [
+    tool,
+    whole(lives.length),
+    ...(['provision', 'firstUse', 'dead', 'confirmed'] as const).map((key) =>
+      medianAndWorst(lives.map((life) => life[key])),
+    ),
+    lives.length === 0 ? '–' : fine(load),
+  ]),
+)}
+
+*Load*: how many processes wanted a core while it was measured, all else on the machine among them; it has ${cpus().length}.
+${all.flatMap(({ tool, missing }) => (missing === undefined ? [] : [`\n${tool} was not measured. ${missing}\n`])).join('')}`
 
 export const overload = (one: Overload): string => `## Overload
 
