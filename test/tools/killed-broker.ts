@@ -131,7 +131,7 @@ export function describeKills(opened: () => ToolStage): () => void {
           throw new Error(`round ${round}, ${JSON.stringify(moment)}: ${why}\n${trail}`, { cause: thrown })
         })
         if (isHit) hits++
-        if ((round + 1) % 25 === 0)
+        if ((round + 1) % 10 === 0)
           console.info(`${opened().particulars.called}: ${round + 1} rounds, ${hits} hits so far`)
       }
     }

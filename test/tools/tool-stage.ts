@@ -29,7 +29,7 @@ import { waitUntil } from './wait-until.ts'
 
 export const OWNER = 'lead@example.com'
 /** What a broker does by itself, on a machine that does other things too. */
-export const SOON = { timeout: 20_000, interval: 25 }
+export const SOON = { timeout: 60_000, interval: 25 }
 /** Past the time in which a create that nobody knows the end of may still be carried out. */
 export const SETTLED = { timeout: 90_000, interval: 250 }
 
