@@ -76,6 +76,25 @@ export function describeFaults(opened: () => ToolStage): void {
       expect(await subject.first(held.secret)).toBe(false)
     })
 
+    test('so slow that it is given up: nothing leaves, and what it makes after all is taken away (P9, S16)', async () => {
+      const { proxy, subject, broker, start, namesOf } = opened()
+      await broker.stop()
+      await start({ createMs: 3_000, settleMs: 20_000 })
+      const session = await opened().session('slow')
+      const grant = await opened().grantFor(session, 'sick', 'desk:first')
+      proxy.strike({ forwarded: 'later', answer: 'silence' }, (heard) => subject.changes(heard))
+      const { status, body } = await opened().exchange(session, grant)
+      expect(status, JSON.stringify(body)).toBeGreaterThanOrEqual(400)
+      const [account = ''] = await namesOf(grant)
+      expect(await subject.count(account)).toBe(0)
+      heal()
+      await proxy.deliver()
+      await waitUntil(async () => (await isActive(account)) || (await subject.count(account)) > 0, SOON)
+      await waitUntil(async () => !(await isActive(account)), SOON)
+      await broker.stop()
+      await start()
+    })
+
     test.each(NAMES)('%s while an account is made: nothing leaves, and none is left there (P1, P9)', async (name) => {
       const agent = MADE[NAMES.indexOf(name)] ?? ''
       const session = await opened().session(agent)
