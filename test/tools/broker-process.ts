@@ -71,6 +71,7 @@ export async function initialiseBroker(
     ownerToken: bearerIn(printed, 'owner'),
     adminToken: bearerIn(printed, 'admin'),
     async start({ preload = [], env: more = {}, within = [] } = {}) {
+      if (broker !== null && !broker.isOver()) throw new Error('a broker is running here already')
       const imports = preload.flatMap((path) => ['--import', pathToFileURL(path).href])
       const [command = '', ...args] = [...within, process.execPath, ...imports, CLI, 'serve']
       broker = await startInBackground(command, args, {

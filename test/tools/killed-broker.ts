@@ -68,6 +68,7 @@ export function describeKills(opened: () => ToolStage): () => void {
       opened().proxy.strike(null)
       rmSync(opened().order, { force: true })
     })
+    let starting: Promise<unknown> = Promise.resolve()
     const isActive = async (name: string) => (await opened().subject.active()).includes(name)
     const latestOf = async (grant: string) => (await opened().namesOf(grant)).at(-1)
     const sessionOf = (round: number) => opened().session(AGENTS[round % AGENTS.length] ?? AGENTS[0])
@@ -96,6 +97,8 @@ export function describeKills(opened: () => ToolStage): () => void {
           () => true,
         ),
       ])
+      // One that is being started is known, and can be killed, only then.
+      await starting
       await broker.kill()
       proxy.strike(null)
       rmSync(order, { force: true })
@@ -106,7 +109,8 @@ export function describeKills(opened: () => ToolStage): () => void {
     /** Killed once more while it goes on with what the first kill left. */
     const killAgain = (round: number, isOver: () => Promise<unknown>) =>
       killAt({ request: round % 7, it: round % 2 === 0 ? 'is carried out' : 'is never heard' }, async () => {
-        await opened().start()
+        starting = opened().start()
+        await starting
         await isOver()
       })
 
