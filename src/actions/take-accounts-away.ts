@@ -35,8 +35,14 @@ export function createTakingAway(deps: Deps): TakingAway {
   const running = new Map<string, { readonly tool: string; readonly done: Promise<void> }>()
   let stopped = false
 
+  /** Whatever was not tried yet, then what waits longest: many that are removed once more hold up none that is alive. */
+  const dueAt = ({ id }: Account) => pauses.get(id)?.at ?? 0
+  /** Of those the ones whose secret somebody may hold. */
+  const isKnown = ({ sealed }: Account) => Number(sealed !== null)
+
   async function start(): Promise<void> {
-    for (const account of await liveAccounts(deps, ['leaving'])) {
+    const all = await liveAccounts(deps, ['leaving'])
+    for (const account of all.toSorted((one, other) => dueAt(one) - dueAt(other) || isKnown(other) - isKnown(one))) {
       if (stopped) break
       const busy = [...running.values()].filter(({ tool }) => tool === account.tool).length
       const pause = pauses.get(account.id)

@@ -8,11 +8,15 @@ import { readLoad } from '../../src/actions/read-status.ts'
 import { presentRevocation, revoke } from '../../src/actions/revoke.ts'
 import { settleRevision } from '../../src/actions/settle-revision.ts'
 import { createTakingAway } from '../../src/actions/take-accounts-away.ts'
+import { TARGET } from '../../src/core/limits.ts'
 import type { Fault } from '../support/fake-tool.ts'
 import { as } from '../support/harness.ts'
 import { accountTool, agent, entry, setOf } from '../support/manifest-set.ts'
 import { unwrap } from '../support/store-on-disk.ts'
 import { createStage, SET, type Stage } from './stage.ts'
+
+/** Accounts that are taken away of one tool at a time. */
+const AT_ONCE = TARGET.atOnce
 
 let s: Stage
 beforeEach(async () => {
@@ -234,6 +238,29 @@ describe('where the tool fails a removal', () => {
     expect((await receipt(id)).confirmations[0]?.accounts?.[0]).toMatchObject({ lastFailure: 'remove: 429' })
     const failures = (await s.h.trail()).filter(({ kind }) => kind === 'account.failed')
     expect(failures.map(({ body }) => body)).toMatchObject([{ doing: 'remove', why: 'busy', attempts: 1 }])
+  })
+
+  test('one that nobody has removed yet goes before those that are removed once more (fair, P5)', async () => {
+    const taking = createTakingAway(s.h.deps)
+    s.tool.fault = (op) => (op === 'create' ? 'late' : null)
+    for (let left = AT_ONCE + 2; left > 0; left--) {
+      const { id } = await s.h.grant(s.session, 'desk', ['read'])
+      await s.mint(s.session, { ...s.grant, id })
+      await take('grant', id)
+      await taking.round()
+    }
+    s.tool.fault = () => null
+    const { id } = await s.h.grant(s.session, 'desk', ['read'])
+    unwrap(await s.mint(s.session, { ...s.grant, id }))
+    const [alive = ''] = s.tool.active()
+    await take('grant', id)
+    s.h.disk.clock.advance(2)
+    s.tool.calls.length = 0
+    s.tool.fault = (op) => (op === 'remove' ? 'hang' : null)
+    await taking.start()
+    await expect.poll(() => s.tool.calls.length).toBe(AT_ONCE)
+    expect(s.tool.calls).toContain(`remove ${alive}`)
+    await taking.stop()
   })
 
   test('a tool that hangs holds up no other (fair)', async () => {
