@@ -7,7 +7,7 @@ export default defineConfig({
     expect: { poll: { timeout: 10_000 } },
     testTimeout: 900_000,
     hookTimeout: 300_000,
-    // Some of it only waits: a second file runs meanwhile.
-    maxWorkers: 2,
+    // Most of it only waits: other files run meanwhile.
+    maxWorkers: 3,
   },
 })
