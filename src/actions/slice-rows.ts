@@ -2,6 +2,7 @@
 // epochs. It never lowers an epoch: what died stays dead when a document returns.
 
 import { confusableSkeleton } from '../core/confusable.ts'
+import { placeOfMcp } from '../core/manifest-mcp.ts'
 import { keyOf, NEW_LOCKABLE, type Row, raised } from '../core/model.ts'
 import type { SliceValue, ToolValue } from '../core/slice.ts'
 import { placeOf } from './account-rows.ts'
@@ -55,10 +56,11 @@ function isCutOff({ was, now }: SliceMove): boolean {
 }
 
 /** Where accounts are made counts, not which secret does it or what is done about others: those are turned in place. */
-const connection = ({ resource, token, target, upstream }: ToolValue): string =>
+const connection = ({ resource, token, target, upstream, mcp }: ToolValue): string =>
   JSON.stringify([
     resource,
     token.alg,
     target.type === 'none' ? target.type : placeOf(target),
     ...(upstream === undefined ? [] : [upstream.url]),
+    ...(mcp === undefined ? [] : [{ mcp: placeOfMcp(mcp) }]),
   ])

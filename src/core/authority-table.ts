@@ -10,6 +10,7 @@ import {
   type IdentityKey,
   RISKS,
   type Risk,
+  type ToolMcp,
 } from './manifest.ts'
 import { type PathRule, ruleText } from './path-rule.ts'
 
@@ -42,6 +43,12 @@ const fewerRules: Rule<readonly PathRule[]> = {
     const kept = new Set(proposed.map(ruleText))
     return inForce.filter((rule) => kept.has(ruleText(rule)))
   },
+}
+/** A tool that is taken out goes at once; one under another scope, or held by other arguments, stays as it is until accepted. */
+const fewerMappings: Rule<ToolMcp['tools']> = {
+  is: 'removed is a narrowing, added or changed a widening',
+  meet: (inForce, proposed) =>
+    Object.fromEntries(Object.entries(inForce).filter(([name]) => Object.hasOwn(proposed, name))),
 }
 /** A new key narrows, fewer values narrow; null: no value is left of some key, so nothing is allowed at all. */
 const tighter: Rule<Details | null> = {
@@ -155,6 +162,16 @@ export const AUTHORITY_TABLE = {
   'Tool.spec.upstream.prefix': row(unordered, 'admin', 'how the secret is presented'),
   'Tool.spec.upstream.pass': row(fewer, 'admin', 'what an agent says to the tool besides its call'),
   'Tool.spec.upstream.maxBody': row(shorter, 'admin', 'how much is taken at once'),
+  'Tool.spec.mcp.url': row(unordered, 'admin', 'where calls and their secret go; its grants end on acceptance (S5)'),
+  'Tool.spec.mcp.command': row(
+    unordered,
+    'admin',
+    'which program of the operator runs; its grants end on acceptance (S5)',
+  ),
+  'Tool.spec.mcp.secret': row(unordered, 'admin', 'which secret goes there (S5)'),
+  'Tool.spec.mcp.header': row(unordered, 'admin', 'where the secret stands'),
+  'Tool.spec.mcp.prefix': row(unordered, 'admin', 'how the secret is presented'),
+  'Tool.spec.mcp.tools{}': row(fewerMappings, 'admin', 'which of its tools agents may be given, under which scope'),
   'Role.apiVersion': head.apiVersion,
   'Role.kind': head.kind,
   'Role.metadata.name': head.name,

@@ -112,7 +112,7 @@ function authorityOf(value: SliceValue): Json {
     case 'team':
       return { of: value.of, name: value.name, members: value.members }
     case 'tool': {
-      const { of, name, owners, category, resource, token, target, upstream } = value
+      const { of, name, owners, category, resource, token, target, upstream, mcp } = value
       const scopes = mapValues(value.scopes, ({ risk, approval, allow = [] }) => ({
         risk,
         approval,
@@ -120,7 +120,10 @@ function authorityOf(value: SliceValue): Json {
         ...(allow.length === 0 ? {} : { allow: allow.map(ruleText) }),
       }))
       const details = mapValues(value.details, ({ enforcedBy }) => ({ enforcedBy }))
-      const proxied: Record<string, Json> = upstream === undefined ? {} : { upstream }
+      const proxied: Record<string, Json> = {
+        ...(upstream === undefined ? {} : { upstream }),
+        ...(mcp === undefined ? {} : { mcp }),
+      }
       return { of, name, owners, category, resource, scopes, details, token, target, ...proxied }
     }
   }

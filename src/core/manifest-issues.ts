@@ -14,7 +14,6 @@ const LATER_FIELDS: ReadonlySet<string> = new Set([
   'Agent.spec.identity[].issuer',
   'Agent.spec.identity[].match',
   'Agent.spec.identity[].jwksUri',
-  'Tool.spec.mcp',
 ])
 
 /** Values of later versions, by the last name of the field's path. */

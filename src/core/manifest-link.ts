@@ -13,6 +13,7 @@ import type {
 } from './manifest.ts'
 import type { Faults } from './manifest-faults.ts'
 import { oneOf, quoted, suggestion } from './manifest-faults.ts'
+import { linkMcp } from './manifest-mcp.ts'
 import { linkScopeRules, linkUpstream, unfitForProxy } from './manifest-proxy.ts'
 import type { Read, ReadSet } from './manifest-read.ts'
 import type { AccessDocument } from './manifest-schema.ts'
@@ -119,6 +120,7 @@ export const linkTool = (tool: Read<'Tool'>, linking: Linking): ToolManifest => 
   const limit = (text: string, min: number, max: number, field: string) =>
     seconds(text, { min, max }, yaml, ['spec', 'token', field], faults)
   const upstream = linkUpstream(tool, linking)
+  const mcp = linkMcp(tool, linking)
   return {
     kind: 'Tool',
     name,
@@ -136,6 +138,7 @@ export const linkTool = (tool: Read<'Tool'>, linking: Linking): ToolManifest => 
     },
     target: linkTarget(tool, linking),
     ...(upstream === null ? {} : { upstream }),
+    ...(mcp === null ? {} : { mcp }),
     source,
   }
 }

@@ -3,6 +3,7 @@
 
 import type { ToolManifest, ToolScope, ToolUpstream } from './manifest.ts'
 import { type Faults, oneOf, quoted, suggestion } from './manifest-faults.ts'
+import { detailsOfArguments } from './manifest-mcp.ts'
 import type { Read } from './manifest-read.ts'
 import type { Path, YamlDocument } from './manifest-yaml.ts'
 import { detailsHeld, type PathRule, readPattern, ruleText } from './path-rule.ts'
@@ -60,7 +61,10 @@ export function linkUpstream(tool: Read<'Tool'>, { issuerOrigin, faults }: Linki
   const [, number = '', unit] = /^(\d+)(KiB|MiB)$/.exec(upstream.maxBody) ?? []
   const bodyBytes = Number(number) * (unit === 'MiB' ? MIB : 1024)
   if (bodyBytes > BODY_MAX) add(['maxBody'], `"maxBody" is ${upstream.maxBody}, and the most is 1024MiB`)
-  const held = new Set(Object.values(scopes).flatMap(({ allow = [] }) => rulesOf(allow).flatMap(detailsHeld)))
+  const held = new Set([
+    ...Object.values(scopes).flatMap(({ allow = [] }) => rulesOf(allow).flatMap(detailsHeld)),
+    ...detailsOfArguments(document.spec.mcp),
+  ])
   for (const [key, { enforcedBy }] of Object.entries(details))
     if (enforcedBy === 'proxy' && !held.has(key))
       faults.add(
@@ -149,13 +153,18 @@ export function unfitForProxy(
   faults: Faults,
 ): void {
   const place = yaml.place([...path, 'delivery'])
-  if (tool.upstream === undefined)
+  if (tool.upstream === undefined && tool.mcp === undefined)
     faults.add(
       place,
-      () => `"delivery" is proxy, and tool ${quoted(tool.name)} has no "upstream" that calls could go to`,
+      () => `"delivery" is proxy, and tool ${quoted(tool.name)} has no "upstream" or "mcp" that calls could go to`,
     )
-  else
+  else {
+    const ofMcp = new Set(Object.values(tool.mcp?.tools ?? {}).map(({ scope }) => scope))
     for (const scope of scopes)
-      if ((tool.scopes[scope]?.allow ?? []).length === 0)
-        faults.warn(place, () => `the scope ${quoted(scope)} allows nothing through the proxy: give it "allow" rules`)
+      if ((tool.scopes[scope]?.allow ?? []).length === 0 && !ofMcp.has(scope))
+        faults.warn(
+          place,
+          () => `the scope ${quoted(scope)} allows nothing through the proxy: give it "allow" rules, or tools of "mcp"`,
+        )
+  }
 }

@@ -65,7 +65,7 @@ const kindOf = (yaml: YamlDocument, faults: Faults): ManifestKind | null => {
 }
 
 /** The fields that are references. */
-const SECRET_FIELDS = new Set(['spec.target.secret', 'spec.upstream.secret'])
+const SECRET_FIELDS = new Set(['spec.target.secret', 'spec.upstream.secret', 'spec.mcp.secret'])
 const FREE_TEXT = new Set(['purpose', 'description', 'labels'])
 
 /** Every reference to a secret in a document, wherever one could be meant (S5). Depth was bounded by the YAML reader. */
@@ -83,7 +83,7 @@ const addSecretFaults = (
     else if (!SECRET_FIELDS.has(path.join('.')))
       faults.add(
         yaml.place(path),
-        `secret reference ${quoted(value)}: only a Tool's target.secret and upstream.secret are one`,
+        `secret reference ${quoted(value)}: only a Tool's target.secret, upstream.secret and mcp.secret are one`,
       )
   } else if (Array.isArray(value)) {
     for (const [index, item] of value.entries()) addSecretFaults(item, [...path, index], yaml, folder, faults)

@@ -22,6 +22,9 @@ export const NAME = /^[a-z0-9]+(-[a-z0-9]+)*$/
 const SCOPE = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/
 /** A number of bytes. */
 const BYTES = /^\d{1,7}(KiB|MiB)$/
+/** A tool of an upstream MCP server, and one of its arguments. */
+const MCP_TOOL = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/
+const ARGUMENT = /^[A-Za-z_][A-Za-z0-9_-]{0,63}$/
 const DETAIL_KEY = /^[A-Za-z][A-Za-z0-9_-]*$/
 const EMAIL = String.raw`[A-Za-z0-9._%+'-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+`
 const OWNER = new RegExp(`^(team/[a-z0-9]+(-[a-z0-9]+)*|${EMAIL})$`)
@@ -228,6 +231,33 @@ const upstream = z.strictObject({
     .describe('The longest body of one request, at most 1024MiB'),
 })
 
+/** `create_issue: ticket:comment`, or with what holds the details. */
+const mapped = z.union(
+  [
+    scope,
+    z.strictObject({
+      scope,
+      details: record(detailKey, z.string().regex(ARGUMENT, 'must be the name of an argument'), 16).default({}),
+    }),
+  ],
+  { error: 'must be a scope, or { scope: …, details: { detail: argument } }' },
+)
+
+const mcp = z.strictObject({
+  url: text(500)
+    .optional()
+    .describe('Its MCP endpoint (Streamable HTTP); the secret goes to this origin and to no other'),
+  command: name.optional().describe("A program that speaks MCP on stdio, by its name in the operator's configuration"),
+  secret: z.string().optional().describe("The tool's credential for url, env:HALLPASS_TOOL_NAME or file:NAME"),
+  header: upstream.shape.header,
+  prefix: upstream.shape.prefix,
+  tools: record(z.string().regex(MCP_TOOL, "must be an MCP tool's name: letters, digits and . _ -"), mapped, 64)
+    .refine((tools) => Object.keys(tools).length > 0, 'needs at least one tool')
+    .describe(
+      'Its tools that agents may be given, each with the scope that covers it: create_issue: ticket:comment; { scope, details: { queue: project } } says which argument carries which detail',
+    ),
+})
+
 const toolSchema = z.strictObject({
   ...head('Tool'),
   spec: z.strictObject({
@@ -281,6 +311,7 @@ const toolSchema = z.strictObject({
       .prefault({}),
     target: target.default({ type: 'none' }),
     upstream: upstream.optional().describe('Where calls with delivery proxy go'),
+    mcp: mcp.optional().describe("The tool's own MCP server: its tools are shown to agents whose grants cover them"),
   }),
 })
 

@@ -92,6 +92,26 @@ export type ToolUpstream = {
   readonly bodyBytes: number
 }
 
+/** What a tool of an upstream MCP server is here: the scope that covers it, and which argument carries which detail. */
+export type McpMapping = {
+  readonly scope: string
+  /** Detail → the argument that carries it. */
+  readonly details: Readonly<Record<string, string>>
+}
+
+/** The tool's own MCP server, which the broker speaks to for agents: an admin accepts all of it together (S5). */
+export type ToolMcp = {
+  /** Normalized, of Streamable HTTP; or null, and `command` names a program of the operator's configuration. */
+  readonly url: string | null
+  readonly command: string | null
+  /** `env:HALLPASS_TOOL_…` or `file:…`, for `url` alone. Null: nothing is put in. */
+  readonly secret: string | null
+  readonly header: string
+  readonly prefix: string
+  /** Its tools, by their own names, that agents may be shown; no other is looked at. */
+  readonly tools: Readonly<Record<string, McpMapping>>
+}
+
 /** Where accounts are made, and the one reference to a secret that goes there: an admin accepts them together (S5). */
 export type TargetConnection = {
   readonly type: Exclude<TargetType, 'none'>
@@ -146,6 +166,8 @@ export type ToolManifest = {
   readonly target: ToolTarget
   /** Absent: it has no proxy delivery. */
   readonly upstream?: ToolUpstream
+  /** Absent: it has no MCP server that is reached through the broker. */
+  readonly mcp?: ToolMcp
   readonly source: Source
 }
 

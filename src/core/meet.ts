@@ -3,7 +3,7 @@
 
 import { AUTHORITY_TABLE as T } from './authority-table.ts'
 import { entitlementOf, normalized } from './compile-slices.ts'
-import type { ToolScope, ToolTarget, ToolUpstream } from './manifest.ts'
+import type { ToolMcp, ToolScope, ToolTarget, ToolUpstream } from './manifest.ts'
 import type { AccessValue, AgentValue, Entitlement, SliceValue, TeamValue, ToolValue } from './slice.ts'
 
 /**
@@ -62,7 +62,7 @@ function meetEntitlements(a: Entitlement, b: Entitlement): Entitlement | null {
 }
 
 /** Unordered fields stay as they are in force. */
-const meetTools = ({ upstream, ...a }: ToolValue, b: ToolValue): ToolValue => ({
+const meetTools = ({ upstream, mcp, ...a }: ToolValue, b: ToolValue): ToolValue => ({
   ...a,
   labels: b.labels,
   source: b.source,
@@ -75,6 +75,12 @@ const meetTools = ({ upstream, ...a }: ToolValue, b: ToolValue): ToolValue => ({
   },
   target: meetTargets(a, b),
   ...(upstream === undefined || b.upstream === undefined ? {} : { upstream: meetUpstreams(upstream, b.upstream) }),
+  ...(mcp === undefined || b.mcp === undefined ? {} : { mcp: meetMcp(mcp, b.mcp) }),
+})
+
+const meetMcp = (a: ToolMcp, b: ToolMcp): ToolMcp => ({
+  ...a,
+  tools: T['Tool.spec.mcp.tools{}'].rule.meet(a.tools, b.tools),
 })
 
 /** Taken out it is gone at once, for nothing takes its place. */

@@ -3,7 +3,8 @@
 
 import { type Acceptor, AUTHORITY_TABLE, type AuthorityField } from './authority-table.ts'
 import { type Authority, covers } from './compile-slices.ts'
-import type { AccountTarget, ToolUpstream } from './manifest.ts'
+import type { AccountTarget, ToolMcp, ToolUpstream } from './manifest.ts'
+import { mappingText } from './manifest-mcp.ts'
 import type { Need } from './model.ts'
 import { ownRecipeLines } from './own-recipe.ts'
 import { ruleText } from './path-rule.ts'
@@ -183,6 +184,7 @@ export function toolFields(tool: ToolValue): ReadonlyMap<string, ToolField> {
     ['target.type', { field: 'Tool.spec.target.type', value: target.type }],
     ...(target.type === 'none' ? [] : targetFields(target)),
     ...(tool.upstream === undefined ? [] : upstreamFields(tool.upstream)),
+    ...(tool.mcp === undefined ? [] : mcpFields(tool.mcp)),
   ])
 }
 
@@ -193,6 +195,18 @@ const upstreamFields = ({ url, secret, header, prefix, pass, bodyBytes }: ToolUp
   ['upstream.prefix', { field: 'Tool.spec.upstream.prefix', value: JSON.stringify(prefix) }],
   ['upstream.pass', { field: 'Tool.spec.upstream.pass', value: pass.join(', ') || 'nothing more' }],
   ['upstream.maxBody', { field: 'Tool.spec.upstream.maxBody', value: `${bodyBytes} bytes` }],
+]
+
+const mcpFields = ({ url, command, secret, header, prefix, tools }: ToolMcp): [string, ToolField][] => [
+  ['mcp.url', { field: 'Tool.spec.mcp.url', value: url ?? 'none' }],
+  ['mcp.command', { field: 'Tool.spec.mcp.command', value: command ?? 'none' }],
+  ['mcp.secret', { field: 'Tool.spec.mcp.secret', value: secret ?? 'none' }],
+  ['mcp.header', { field: 'Tool.spec.mcp.header', value: header }],
+  ['mcp.prefix', { field: 'Tool.spec.mcp.prefix', value: JSON.stringify(prefix) }],
+  ...Object.entries(tools).map(([name, mapping]): [string, ToolField] => [
+    `mcp.tools.${name}`,
+    { field: 'Tool.spec.mcp.tools{}', value: mappingText(mapping) },
+  ]),
 ]
 
 const targetFields = ({

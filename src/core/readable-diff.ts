@@ -84,7 +84,8 @@ const spoken = (place: string): string =>
   place
     .replace(/^(scope|detail)s\.(.*)\.(risk|approval|enforcedBy)$/, '$1 $2 $3')
     .replace(/^scopes\.(.*?)\.allow\.(.*)$/, 'scope $1: $2')
-    .replace(/^(token|upstream)\./, '$1 ')
+    .replace(/^mcp\.tools\./, 'mcp tool ')
+    .replace(/^(token|upstream|mcp)\./, '$1 ')
     .replace(/^target\.(rights\.)?/, (_, rights) => (rights === undefined ? 'target ' : 'right of '))
 
 function accessLines(from: AccessValue | null, to: AccessValue | null, proposed: Authority): string[] {

@@ -8,6 +8,7 @@ import type {
   AgentManifest,
   Manifest,
   ToolManifest,
+  ToolMcp,
   ToolUpstream,
 } from '../../src/core/manifest.ts'
 import { SCHEMA_FIELDS } from '../../src/core/manifest-schema.ts'
@@ -219,6 +220,31 @@ for (const [field, more] of [
   ['prefix', { prefix: 'Token ' }],
 ] as const)
   UNORDERED[`Tool.spec.upstream.${field}`] = [proxied({}), proxied(more)]
+
+/** An MCP server, field by field. */
+const server: ToolMcp = {
+  url: 'https://tickets.internal.example.com/mcp',
+  command: null,
+  secret: 'env:HALLPASS_TOOL_TICKETS',
+  header: 'Authorization',
+  prefix: 'Bearer ',
+  tools: { show: { scope: 'read', details: {} } },
+}
+const served = (more: Partial<ToolMcp>) => toolWith({ mcp: { ...server, ...more } })
+ORDERED['Tool.spec.mcp.tools{}'] = {
+  narrow: served({}),
+  wide: served({ tools: { ...server.tools, close: { scope: 'close', details: { queue: 'project' } } } }),
+  slice: TOOL,
+  by: ADMIN,
+}
+for (const [field, more] of [
+  ['url', { url: 'https://elsewhere.example.com/mcp' }],
+  ['command', { url: null, command: 'tickets' }],
+  ['secret', { secret: 'file:another' }],
+  ['header', { header: 'X-Key' }],
+  ['prefix', { prefix: 'Token ' }],
+] as const)
+  UNORDERED[`Tool.spec.mcp.${field}`] = [served({}), served(more)]
 
 const NEUTRAL: Readonly<Record<string, readonly [readonly Manifest[], readonly Manifest[]]>> = {
   'Agent.metadata.labels{}': [
@@ -603,6 +629,21 @@ describe('teams', () => {
     expect(waiting(result)).toEqual({ [AGENT]: ALICE, 'team/sre': ALICE })
     expect(result.widenings[0]?.diff).toEqual(['+ owner team/sre (mallory@example.com)'])
   })
+})
+
+test('a tool of an MCP server that comes under another scope stays under its own until an admin accepts (S1)', () => {
+  const result = diff(served({}), served({ tools: { show: { scope: 'comment', details: { queue: 'project' } } } }))
+  expect(result.narrowings).toEqual([])
+  const [widening] = result.widenings
+  expect(widening?.diff).toEqual(['~ mcp tool show read → comment, queue by project'])
+  expect(widening?.needs.map(({ as }) => as)).toEqual(['admin'])
+})
+
+test('an MCP server that is taken out of the manifest is gone at once (S1)', () => {
+  const result = diff(served({}), toolWith({}))
+  expect(result.widenings).toEqual([])
+  expect(narrowed(result)[TOOL]).toContain('- mcp url https://tickets.internal.example.com/mcp')
+  expect(narrowed(result)[TOOL]).toContain('- mcp tool show read')
 })
 
 test('an upstream that is taken out of the manifest is gone at once, with all its rules (S1)', () => {

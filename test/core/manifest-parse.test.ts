@@ -455,8 +455,8 @@ describe('schemas', () => {
 })
 
 test.each([
-  ['file:tickets-token', "only a Tool's target.secret and upstream.secret"],
-  ['file:/srv/secrets/tickets-token', "only a Tool's target.secret and upstream.secret"],
+  ['file:tickets-token', "only a Tool's target.secret, upstream.secret and mcp.secret"],
+  ['file:/srv/secrets/tickets-token', "only a Tool's target.secret, upstream.secret and mcp.secret"],
   ['file:/srv/secrets/../data/db', 'leads out'],
   ['file:/srv/secrets-of-others/x', 'leads out'],
   ['file:a/../../b', 'leads out'],
