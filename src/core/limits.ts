@@ -210,6 +210,52 @@ export const BRIDGE = {
 /** Resources that a session of 2025 hears of. */
 export const MCP_SUBSCRIPTIONS_PER_SESSION = 64
 
+/** What an upstream MCP server may say of one of its tools, and how far it is read. */
+export const DEFINITION = {
+  title: 200,
+  description: 8_000,
+  bytes: 64 * KIB,
+  depth: 24,
+  nodes: 4_000,
+  /** Lines of before times lines of after that are compared one by one. */
+  diffCells: 1_000_000,
+} as const
+
+/** Upstream MCP servers. Milliseconds, unless it says otherwise. */
+export const UPSTREAM_MCP = {
+  connectMs: 10_000,
+  /** From one sign of life of a call to the next; progress is one. */
+  idleMs: 60_000,
+  callMs: 10 * MINUTE * 1000,
+  /** Listing its tools, all pages together; and how many pages are read, and how many tools. */
+  listMs: 20_000,
+  listPages: 32,
+  listTools: 2_000,
+  listBytes: 8 * MIB,
+  /** All that one call is answered with, progress and all (bytes), and what one message over stdio may be. */
+  answerBytes: 4 * MIB,
+  /** Arguments of one call (bytes). */
+  argumentBytes: 256 * KIB,
+  /** Calls under way at a time, of one agent and to one server. */
+  callsPerAgent: 16,
+  callsPerServer: 64,
+  /** Connections that wait for the next call, in all, and for how long. */
+  idleConnections: 256,
+  keepMs: 60_000,
+  /** How often definitions are looked at again; how soon at the earliest, whatever a server says. */
+  lookMs: 60_000,
+  lookAgainMs: 5_000,
+  /** A program that ended is started again after so long, doubled each time; one that lived for so long was well. */
+  restartMs: 500,
+  restartMsMax: 60_000,
+  wellMs: 60_000,
+  /** Between asking a program to end and ending it. */
+  killMs: 2_000,
+  /** How long a call waits for its agent to answer what the server asks. */
+  askMs: 5 * MINUTE * 1000,
+  asksPerAgent: 8,
+} as const
+
 /** The longest life of a credential in a tool that can take nothing away (seconds). */
 export const UNREVOCABLE_SECONDS_MAX = 5 * MINUTE
 

@@ -42,6 +42,7 @@ const CELLS = {
   'agent.decommission': { 'agent-owner': 'own', ...admins },
   'tool.see': { 'tool-owner': 'own', ...readers },
   'tool.reconcile': { 'tool-owner': 'own', ...admins },
+  'tool.pin': { 'tool-owner': 'own', ...admins },
   'tool.drill': { 'tool-owner': 'own', ...admins },
   'lock.set': { ...owners, ...admins },
   'lock.lift': admins,

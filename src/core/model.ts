@@ -280,6 +280,37 @@ export type Account = {
   readonly probedAt: Instant | null
 }
 
+/** A definition as it was read, with what it was read from. */
+export type SeenDefinition = {
+  readonly digest: string
+  /** Canonical JSON of it; null where it is not fit to be shown to a model, and `fault` says why. */
+  readonly text: string | null
+  readonly fault: string | null
+  /** The server that said it: another one's words are another definition. */
+  readonly place: string
+  readonly at: Instant
+}
+
+/**
+ * What an upstream MCP server says of one of its tools. Agents see `pinned`, and call it, while nothing else is offered:
+ * whatever else the server says suspends it until somebody accepts that, be it that the server takes it back.
+ */
+export type Definition = {
+  /** `TOOL/NAME`. */
+  readonly id: string
+  readonly tool: string
+  /** The server's own name for it. */
+  readonly name: string
+  readonly pinned: (SeenDefinition & { readonly by: string; readonly pinnedAt: Instant }) | null
+  readonly offered: SeenDefinition | null
+}
+
+export type DefinitionState = 'waiting' | 'pinned' | 'suspended'
+
+/** Never written into the row: it follows from it. */
+export const definitionState = ({ pinned, offered }: Definition): DefinitionState =>
+  pinned === null ? 'waiting' : offered === null ? 'pinned' : 'suspended'
+
 export type LockKind = 'agent' | 'tool' | 'owner' | 'everything'
 export type LockState = 'standing' | 'lifted'
 
@@ -436,6 +467,7 @@ export type Rows = {
   grant: Grant
   credential: Credential
   account: Account
+  definition: Definition
   lock: Lock
   revocation: Revocation
   bearer: Bearer

@@ -178,7 +178,7 @@ export const RECORD_KINDS = {
     }),
   ),
   'tool.called': kind(
-    'An agent calls a tool through the proxy: written before the tool sees it (P1). `target` is the path, and the names of the query alone.',
+    'An agent calls a tool through the broker: written before the tool sees it (P1). `target` is the path, and the names of the query alone; of method `tools/call` (MCP), the name of the tool there.',
     z.strictObject({ method: word, target: freeText, scope: word }),
   ),
   'tool.answered': kind(
@@ -190,6 +190,19 @@ export const RECORD_KINDS = {
       receivedBytes: count,
       afterMilliseconds: count,
     }),
+  ),
+  'definition.offered': kind(
+    'An upstream MCP server says of a tool what nobody accepted yet: agents neither see nor call it. Null: it was never accepted.',
+    z.strictObject({
+      name: word,
+      digest: sha256,
+      pinned: sha256.nullable(),
+      because: z.enum(['new', 'changed', 'another server', 'not fit to be shown']),
+    }),
+  ),
+  'definition.pinned': kind(
+    'Somebody accepted what an upstream MCP server says of a tool: agents are shown this and nothing else.',
+    z.strictObject({ name: word, digest: sha256, before: sha256.nullable() }),
   ),
   'tool.drift': kind(
     'A tool holds something else than it should, first seen now. `name` and `rights` are in its own words.',

@@ -43,11 +43,11 @@ const EXPECTED: Readonly<Record<MatrixRow, string>> = {
   'agent-owner':
     'request.see request.approve request.deny session.see session.revoke grant.see grant.revoke credential.see credential.revoke agent.see agent.decommission lock.set lock.lift_own lock.see revision.see widening.accept widening.decline receipt.see audit.read can.ask',
   'tool-owner':
-    'request.see request.deny grant.see grant.revoke credential.see credential.revoke agent.see tool.see tool.reconcile tool.drill lock.set lock.lift_own lock.see revision.see widening.accept widening.decline receipt.see audit.read can.ask',
+    'request.see request.deny grant.see grant.revoke credential.see credential.revoke agent.see tool.see tool.reconcile tool.pin tool.drill lock.set lock.lift_own lock.see revision.see widening.accept widening.decline receipt.see audit.read can.ask',
   admin:
-    '*request.see *session.see *session.revoke *grant.see *grant.revoke *credential.see *credential.revoke *agent.see *agent.decommission *tool.see *tool.reconcile *tool.drill *lock.set *lock.lift *lock.lift_own *lock.see *revision.see *widening.accept_tool *widening.decline_tool *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *token.inspect *key.list *key.rotate',
+    '*request.see *session.see *session.revoke *grant.see *grant.revoke *credential.see *credential.revoke *agent.see *agent.decommission *tool.see *tool.reconcile *tool.pin *tool.drill *lock.set *lock.lift *lock.lift_own *lock.see *revision.see *widening.accept_tool *widening.decline_tool *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *token.inspect *key.list *key.rotate',
   operator:
-    '*request.see *session.see *session.revoke *grant.see *grant.revoke *credential.see *credential.revoke *agent.see *agent.decommission *tool.see *tool.reconcile *tool.drill *lock.set *lock.lift *lock.lift_own *lock.see *revision.see *widening.accept_tool *widening.decline_tool *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *token.inspect *key.list *key.rotate *bearer.make *bearer.list *bearer.revoke *clock.reset',
+    '*request.see *session.see *session.revoke *grant.see *grant.revoke *credential.see *credential.revoke *agent.see *agent.decommission *tool.see *tool.reconcile *tool.pin *tool.drill *lock.set *lock.lift *lock.lift_own *lock.see *revision.see *widening.accept_tool *widening.decline_tool *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *token.inspect *key.list *key.rotate *bearer.make *bearer.list *bearer.revoke *clock.reset',
   auditor:
     '*request.see *session.see *grant.see *credential.see *agent.see *tool.see *lock.see *revision.see *receipt.see *audit.read *audit.export *status.read *metrics.read *can.ask *token.inspect *key.list',
   publisher: '*revision.propose *revision.see',

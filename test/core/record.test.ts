@@ -51,6 +51,8 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
     did: 'healed',
     detail: personal('500'),
   },
+  'definition.offered': { name: 'create_issue', digest: sha, pinned: null, because: 'new' },
+  'definition.pinned': { name: 'create_issue', digest: sha, before: sha },
   'token.inspected': { found: 'bearer', bearer: 'brr_1' },
   'tool.drilled': {
     name: 'hp-0123456789abcdef',

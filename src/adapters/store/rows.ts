@@ -3,7 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import type { Where } from '../../actions/ports.ts'
-import type { Key, Kind, Rows } from '../../core/model.ts'
+import { definitionState, type Key, type Kind, type Rows } from '../../core/model.ts'
 
 export type Column = Exclude<keyof Where, 'expiresAfter'> | 'expires'
 export type ColumnValue = string | number | null
@@ -69,6 +69,7 @@ const searchable: Searchable = {
     // What a tool lists is looked up by the name alone.
     hash: (row) => row.name,
   },
+  definition: { tool: (row) => row.tool, state: definitionState },
   lock: {
     agent: (row) => (row.kind === 'agent' ? row.name : null),
     tool: (row) => (row.kind === 'tool' ? row.name : null),

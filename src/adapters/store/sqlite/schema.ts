@@ -158,7 +158,9 @@ const versions: readonly Step[] = rowTable('past', ['slice'])
 
 const accounts: readonly Step[] = rowTable('account', ['agent', 'tool', 'grant', 'revocation', 'state', 'hash'])
 
-export const MIGRATIONS: readonly (readonly Step[])[] = [first, versions, accounts]
+const definitions: readonly Step[] = rowTable('definition', ['tool', 'state'])
+
+export const MIGRATIONS: readonly (readonly Step[])[] = [first, versions, accounts, definitions]
 
 /**
  * Brings the database to this code's schema, each step in a transaction of its own.
