@@ -7,7 +7,7 @@ import { judgeCall } from '../core/judge-call.ts'
 import type { ToolUpstream } from '../core/manifest.ts'
 import { type Key, keyOf } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
-import { personal } from '../core/record.ts'
+import { personal, type Subject } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { AgentCaller, Claims } from './authenticate-session.ts'
 import { type Checked, checkClaims } from './check-credential.ts'
@@ -24,6 +24,7 @@ export type Call = {
 
 export type AdmittedCall = Pick<Checked, 'credential' | 'grant' | 'tool' | 'endsAt'> & {
   readonly caller: AgentCaller
+  readonly subject: Subject
   readonly upstream: ToolUpstream
   /** Rows whose change may end the call. */
   readonly restsOn: readonly Key[]
@@ -37,12 +38,11 @@ export async function admitCall(deps: Deciding, claims: Claims, call: Call): Pro
     const judged = await judge(deps, claims, call, look)
     if (!judged.ok) return judged
     const { admitted, scope } = judged.value
-    const { agent, tool, session, grant, id } = admitted.credential
     const record = recordOf(
       { caller: admitted.caller, requestId: call.requestId },
       look.now,
       'tool.called',
-      { agent, tool, session, grant, credential: id },
+      admitted.subject,
       { method: call.method, target: personal(withoutValues(call.target)), scope },
     )
     return ok({ value: admitted, notAfter: admitted.endsAt, records: [record] })
@@ -83,5 +83,12 @@ async function judge(deps: Deciding, claims: Claims, call: Call, reader: Pick<Lo
     ...grant.approvers.map((email) => keyOf('person', email)),
   ]
   const caller = { role: 'agent', agent: credential.agent, session: session.id } as const
-  return ok({ admitted: { credential, grant, tool, endsAt, caller, upstream, restsOn }, scope: allowed.value })
+  const subject = {
+    agent: credential.agent,
+    tool: credential.tool,
+    session: credential.session,
+    grant: credential.grant,
+    credential: credential.id,
+  }
+  return ok({ admitted: { subject, credential, grant, tool, endsAt, caller, upstream, restsOn }, scope: allowed.value })
 }

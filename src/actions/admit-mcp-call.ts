@@ -174,7 +174,7 @@ async function judge(
       if (refusal === null || refused.code === 'details_not_allowed') refusal = refused
     }
   }
-  return err(refusal ?? needsGrant(call.shown, tool, mapping.scope))
+  return err(refusal ?? (world.access === null ? noSuchTool(call.shown) : needsGrant(call.shown, tool, mapping.scope)))
 }
 
 /** The same whether there is no such tool or it is another agent's. */

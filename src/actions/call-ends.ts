@@ -3,9 +3,9 @@
 
 import type { CallEnd } from '../core/call-end.ts'
 import { PROXY } from '../core/limits.ts'
-import type { AuditRecord } from '../core/record.ts'
+import type { AuditRecord, Subject } from '../core/record.ts'
 import { ok } from '../core/result.ts'
-import type { AdmittedCall } from './admit-call.ts'
+import type { AgentCaller } from './authenticate-session.ts'
 import type { Deps } from './ports.ts'
 import { recordOf, transact } from './transact.ts'
 
@@ -17,13 +17,16 @@ export type EndOfCall = {
   readonly afterMilliseconds: number
 }
 
+/** A call that is on the trail. */
+export type CallMade = { readonly caller: AgentCaller; readonly subject: Subject }
+
 export type CallEnds = {
-  note(call: AdmittedCall, requestId: string, end: EndOfCall): void
+  note(call: CallMade, requestId: string, end: EndOfCall): void
   /** Writes what waits; resolves when it is durable, or given up. */
   flush(): Promise<void>
 }
 
-type Waiting = { readonly call: AdmittedCall; readonly requestId: string; readonly end: EndOfCall }
+type Waiting = { readonly call: CallMade; readonly requestId: string; readonly end: EndOfCall }
 
 export function createCallEnds(deps: Pick<Deps, 'store' | 'clock' | 'ids' | 'log'>): CallEnds {
   let waiting: Waiting[] = []
@@ -31,9 +34,7 @@ export function createCallEnds(deps: Pick<Deps, 'store' | 'clock' | 'ids' | 'log
   let writing: Promise<void> = Promise.resolve()
 
   const recordFor = ({ call, requestId, end }: Waiting, at: number): AuditRecord => {
-    const { agent, tool, session, grant, id } = call.credential
-    const subject = { agent, tool, session, grant, credential: id }
-    return recordOf({ caller: call.caller, requestId }, at, 'tool.answered', subject, { ...end })
+    return recordOf({ caller: call.caller, requestId }, at, 'tool.answered', call.subject, { ...end })
   }
   const write = async () => {
     while (waiting.length > 0) {

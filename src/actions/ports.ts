@@ -2,7 +2,8 @@
 
 import type { Finding } from '../core/drift.ts'
 import type { TARGET } from '../core/limits.ts'
-import type { ApprovalLevel, TargetConnection, TokenAlg } from '../core/manifest.ts'
+import type { ApprovalLevel, TargetConnection, TokenAlg, ToolMcp } from '../core/manifest.ts'
+import type { ToolDefinition } from '../core/mcp-definition.ts'
 import type { Instant, Key, Kind, Row, Rows, Seq, SigningKey } from '../core/model.ts'
 import type { Sealed } from '../core/record.ts'
 import type { Secret } from '../core/secret.ts'
@@ -229,6 +230,60 @@ export interface ToolCalls {
   /** One after the other for one name, however each ends. */
   inOrder<T>(name: string, act: () => Promise<T>): Promise<T>
   health(tool: string): ToolHealth
+}
+
+/** Why a tool's MCP server gave no answer that could be passed on. */
+export class UpstreamFailure extends Error {
+  override name = 'UpstreamFailure'
+  readonly why: 'unreachable' | 'late' | 'broken' | 'refused' | 'too long'
+  /** @param message the end of a sentence about the server; no secret. */
+  constructor(why: UpstreamFailure['why'], message: string) {
+    super(message)
+    this.why = why
+  }
+}
+
+/** What an MCP server asks the person behind the agent, and what came back (`elicitation/create`). */
+export type McpAsk = { readonly mode: 'form' | 'url'; readonly params: { readonly [key: string]: unknown } }
+export type McpAnswer = {
+  readonly action: 'accept' | 'decline' | 'cancel'
+  readonly content?: { readonly [key: string]: unknown }
+}
+
+export type McpProgress = { readonly progress: number; readonly total?: number; readonly message?: string }
+
+export type UpstreamCall = {
+  /** Connections are shared by the calls of one agent alone. */
+  readonly agent: string
+  readonly definition: ToolDefinition
+  readonly given: { readonly [name: string]: unknown }
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: McpProgress) => void
+  /** The modes that the agent's client declared, and how it is asked; null: the server cannot ask. */
+  readonly ask: {
+    readonly modes: readonly McpAsk['mode'][]
+    readonly put: (ask: McpAsk, signal: AbortSignal) => Promise<McpAnswer>
+  } | null
+}
+
+/** What the server answered, without our secrets: `CallToolResult`, or its error as one. */
+export type UpstreamResult = {
+  readonly content: readonly unknown[]
+  readonly structuredContent?: { readonly [key: string]: unknown }
+  readonly isError?: boolean
+}
+
+/** Tools' own MCP servers, spoken to as a client. */
+export interface UpstreamMcp {
+  /** What it says of these of its tools, by name. @throws UpstreamFailure */
+  list(tool: string, mcp: ToolMcp, signal: AbortSignal): Promise<ReadonlyMap<string, unknown>>
+  /** @throws UpstreamFailure, or what the signal was aborted with. */
+  call(tool: string, mcp: ToolMcp, call: UpstreamCall): Promise<UpstreamResult>
+  /** A server says that its tools changed. */
+  onChanged(listener: (tool: string) => void): void
+  /** Connections to what is not at this place any more are closed. */
+  keepOnly(places: ReadonlyMap<string, ToolMcp>): void
+  close(): Promise<void>
 }
 
 /** Signs tokens with the key that signs now (JWS compact, RFC 7515) and checkpoints with the audit key. */

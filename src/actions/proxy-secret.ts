@@ -68,8 +68,8 @@ export function createProxySecrets(deps: Deps, open: OpenSecret): ProxySecrets {
   }
 }
 
-/** RFC 7617: what is a name and a password in the clear is encoded for `Basic`. */
-function presentedAs(
+/** In the header that the manifest names. RFC 7617: what is a name and a password in the clear is encoded for `Basic`. */
+export function presentedAs(
   { header, prefix }: { readonly header: string; readonly prefix: string },
   secret: Secret,
 ): Presented {

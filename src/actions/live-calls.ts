@@ -2,11 +2,11 @@
 // has it judged again, and one whose right has ended is cut within milliseconds (P5).
 
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Deps } from '../../actions/ports.ts'
-import { PROXY } from '../../core/limits.ts'
-import { type Key, keyOf } from '../../core/model.ts'
-import { type Problem, problem } from '../../core/problem.ts'
-import { err, ok, type Result } from '../../core/result.ts'
+import { PROXY } from '../core/limits.ts'
+import { type Key, keyOf } from '../core/model.ts'
+import { type Problem, problem } from '../core/problem.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import type { Deps } from './ports.ts'
 
 export type LiveCall = {
   readonly restsOn: readonly Key[]

@@ -1,0 +1,158 @@
+// One MCP connection to a tool's own server, of either era. It declares what the agent's client can do and no more, offers
+// the server nothing of ours (no sampling, no roots), and is used by one call at a time where it is HTTP.
+
+import { Client, type PriorDiscovery, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { type McpAnswer, type McpAsk, UpstreamFailure } from '../../actions/ports.ts'
+import type { Presented } from '../../actions/proxy-secret.ts'
+import { UPSTREAM_MCP } from '../../core/limits.ts'
+import { VERSION } from '../../core/version.ts'
+import type { ChildTransport } from './child.ts'
+import { guardedFetch, type MayCall } from './guarded-fetch.ts'
+
+export type Asking = (ask: McpAsk) => Promise<McpAnswer>
+
+export type Connection = {
+  readonly client: Client
+  /** Who may be asked meanwhile; null: nobody. */
+  asks: Asking | null
+  /** Every form of a secret that went out on it. */
+  readonly forms: Set<string>
+  readonly isOver: () => boolean
+  /** Why it is over, where an answer broke off. */
+  readonly broke: () => UpstreamFailure | null
+  close(): Promise<void>
+}
+
+export type Http = {
+  readonly url: string
+  readonly present: () => Presented | null
+  readonly mayCall: MayCall
+  readonly maxBytes: number
+}
+
+type Ways = {
+  readonly modes: readonly McpAsk['mode'][]
+  readonly onChanged: () => void
+  /** The era that the server was found to speak before. */
+  readonly prior?: PriorDiscovery | undefined
+}
+
+const NO_RETRIES = {
+  maxRetries: 0,
+  initialReconnectionDelay: 1_000,
+  maxReconnectionDelay: 1_000,
+  reconnectionDelayGrowFactor: 1,
+}
+/** A server that never heard of discovery may not answer it at all. */
+const PROBE_MS = 3_000
+
+function clientOf({ modes, onChanged }: Ways, asked: (ask: McpAsk) => Promise<McpAnswer>): Client {
+  const elicitation = Object.fromEntries(modes.map((mode) => [mode, {}]))
+  const client = new Client(
+    { name: 'hallpass', version: VERSION },
+    {
+      capabilities: modes.length === 0 ? {} : { elicitation },
+      versionNegotiation: { mode: 'auto', probe: { timeoutMs: PROBE_MS } },
+    },
+  )
+  client.setNotificationHandler('notifications/tools/list_changed', () => onChanged())
+  if (modes.length > 0)
+    client.setRequestHandler('elicitation/create', async ({ params }) => {
+      const mode = params.mode === 'url' ? 'url' : 'form'
+      const { action, content } = await asked({ mode, params: { ...params } })
+      return { action, ...(content === undefined ? {} : { content: content as Record<string, string> }) }
+    })
+  return client
+}
+
+export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): Promise<Connection> {
+  const forms = new Set<string>()
+  let broken: UpstreamFailure | null = null
+  let over = false
+  const fetch = guardedFetch({
+    ...http,
+    present: () => {
+      const presented = http.present()
+      for (const form of presented?.forms ?? []) forms.add(form)
+      return presented
+    },
+    onBroken: (why) => {
+      broken ??= why
+      void close()
+    },
+  })
+  const transport = new StreamableHTTPClientTransport(new URL(http.url), {
+    fetch,
+    reconnectionOptions: NO_RETRIES,
+    onInsufficientScope: 'throw',
+  })
+  const connection: Connection = {
+    client: clientOf(ways, (ask) => connection.asks?.(ask) ?? refuse()),
+    asks: null,
+    forms,
+    isOver: () => over,
+    broke: () => broken,
+    close,
+  }
+  const { client } = connection
+  client.onclose = () => {
+    over = true
+  }
+  await client.connect(transport, {
+    signal,
+    timeout: UPSTREAM_MCP.connectMs,
+    ...(ways.prior === undefined ? {} : { prior: ways.prior }),
+  })
+  return connection
+
+  async function close(): Promise<void> {
+    if (over) return
+    over = true
+    // Its session ends with it; a server that does not hear of it forgets it by itself.
+    const farewell = transport.sessionId === undefined ? Promise.resolve() : transport.terminateSession()
+    await Promise.race([farewell.catch(() => undefined), pause(UPSTREAM_MCP.killMs)])
+    await client.close().catch(() => undefined)
+  }
+}
+
+export async function connectChild(
+  transport: ChildTransport,
+  secrets: Iterable<string>,
+  onChanged: () => void,
+): Promise<Connection> {
+  let over = false
+  let broken: UpstreamFailure | null = null
+  const connection: Connection = {
+    client: clientOf({ modes: [], onChanged }, refuse),
+    asks: null,
+    forms: new Set(secrets),
+    isOver: () => over,
+    broke: () => broken,
+    async close() {
+      over = true
+      await connection.client.close().catch(() => undefined)
+      await transport.close()
+    },
+  }
+  const { client } = connection
+  client.onclose = () => {
+    over = true
+  }
+  client.onerror = (error) => {
+    if (error instanceof UpstreamFailure) broken ??= error
+  }
+  try {
+    await client.connect(transport, { timeout: UPSTREAM_MCP.connectMs })
+  } catch (thrown) {
+    await connection.close()
+    throw thrown
+  }
+  return connection
+}
+
+const refuse = (): Promise<McpAnswer> => Promise.resolve({ action: 'cancel' })
+
+const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms).unref()
+  })
