@@ -15,7 +15,6 @@ import { definitionId, mcpInForce } from './look-at-definitions.ts'
 import { unfit } from './may-settle.ts'
 import type { Caller, Context, Deps } from './ports.ts'
 import { byOf } from './revoke.ts'
-import { listAll } from './standing.ts'
 import { recordOf, transact } from './transact.ts'
 
 export type DefinitionView = {
@@ -115,16 +114,7 @@ export async function pinDefinition(
       records: [recordOf(context, look.now, 'definition.pinned', { tool }, body)],
     })
   })
-  if (!done.ok) return done
-  await tellHolders(deps, tool)
-  return ok(done.value.value)
-}
-
-/** Agents that hold something on this tool: what they are shown is another now. */
-export async function tellHolders(deps: Pick<Deps, 'store' | 'notifier' | 'clock'>, tool: string): Promise<void> {
-  const grants = await listAll(deps, 'grant', { tool, state: 'active', expiresAfter: deps.clock.now() })
-  for (const agent of new Set(grants.map((grant) => grant.agent)))
-    deps.notifier.notify({ type: 'toolset.changed', agent })
+  return done.ok ? ok(done.value.value) : done
 }
 
 const noServer = (tool: string) =>

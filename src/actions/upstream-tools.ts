@@ -11,7 +11,6 @@ import type { AgentCaller } from './authenticate-session.ts'
 import { createCallEnds } from './call-ends.ts'
 import { createLiveCalls } from './live-calls.ts'
 import { keepDefinitions, type Looked } from './look-at-definitions.ts'
-import { tellHolders } from './pin-definition.ts'
 import { type Deps, type UpstreamCall, UpstreamFailure, type UpstreamMcp, type UpstreamResult } from './ports.ts'
 import { toolsInForce } from './tools-in-force.ts'
 
@@ -49,6 +48,7 @@ export function createUpstreamTools(
   const looks = new Map<string, Looked>()
   /** By tool: when its server is looked at next, on the monotonic clock, and what it was looked at as. */
   const due = new Map<string, { readonly at: number; readonly of: string }>()
+  const looking = new Set<Promise<void>>()
   const underWay = new Map<string, number>()
   const stop = new AbortController()
 
@@ -64,10 +64,8 @@ export function createUpstreamTools(
     try {
       const said = await servers.list(tool, mcp, stop.signal)
       const suspends = await keepDefinitions(deps, tool, mcp, said, deps.ids.next('tsk'))
-      if (suspends) {
+      if (suspends)
         deps.log.warn({ tool }, 'an MCP server describes a tool otherwise than was accepted: it is suspended')
-        await tellHolders(deps, tool)
-      }
       const missing = Object.keys(mcp.tools).filter((name) => !said.has(name))
       looks.set(tool, { at, failure: null, missing })
     } catch (thrown) {
@@ -141,6 +139,7 @@ export function createUpstreamTools(
     },
 
     async look() {
+      if (stop.signal.aborted) return
       const tools = new Map<string, ToolMcp>()
       for (const [name, { mcp }] of await toolsInForce(deps)) if (mcp !== undefined) tools.set(name, mcp)
       servers.keepOnly(tools)
@@ -155,7 +154,9 @@ export function createUpstreamTools(
       for (const [tool, mcp] of some) {
         due.set(tool, { at: now + limits.lookMs, of: JSON.stringify(mcp) })
         lookedAt.set(tool, now)
-        void lookAt(tool, mcp)
+        const look = lookAt(tool, mcp)
+        looking.add(look)
+        void look.finally(() => looking.delete(look))
       }
     },
 
@@ -164,6 +165,7 @@ export function createUpstreamTools(
     async close() {
       stop.abort(new UpstreamFailure('unreachable', 'is not asked any more'))
       await servers.close()
+      await Promise.all(looking)
       await live.close()
       await ends.flush()
     },

@@ -24,7 +24,12 @@ export interface AccessFollower {
 }
 
 /** What an agent sees; the tools by the list that is compiled once while nothing changes. */
-type Seen = { readonly tools: unknown; readonly texts: ReadonlyMap<string, string> }
+type Seen = {
+  readonly tools: unknown
+  readonly texts: ReadonlyMap<string, string>
+  /** Tools of ours that it holds a grant for: what their own MCP servers say matters to it. */
+  readonly held: ReadonlySet<string>
+}
 
 type Followed = {
   /** Streams and sessions that listen. */
@@ -59,7 +64,8 @@ export function createAccessFollower(
   const look = async (agent: string, state: Followed) => {
     const view = await viewAccess(deps, edge.toolsetOf, agent)
     if (!view.ok) return tell.gone(agent)
-    const seen = { tools: await toolsOf(agent), texts: textsOf(view.value) }
+    const held = new Set(view.value.listed.grants.map(({ tool }) => tool))
+    const seen = { tools: await toolsOf(agent), texts: textsOf(view.value), held }
     if (followed.get(agent) !== state) return
     const news = state.seen !== null ? newsOf(state.seen, seen) : state.missed ? everything(seen) : null
     state.seen = seen
@@ -111,6 +117,11 @@ export function createAccessFollower(
   const markAll = () => {
     for (const agent of followed.keys()) mark(agent)
   }
+  const markHolders = (tool: string) => {
+    // What is looked at now may be seen otherwise than before.
+    for (const [agent, { seen, isLookedAt }] of followed)
+      if (seen === null || isLookedAt || seen.held.has(tool)) mark(agent)
+  }
 
   const hear = async () => {
     while (!stop.signal.aborted) {
@@ -123,6 +134,7 @@ export function createAccessFollower(
           const touched = new Set(fed.change.put.map(agentOf))
           if (touched.has(EVERYBODY)) markAll()
           else for (const agent of touched) if (agent !== null) mark(agent)
+          for (const { kind, row } of fed.change.put) if (kind === 'definition') markHolders(row.tool)
         }
       } catch (thrown) {
         if (!stop.signal.aborted) deps.log.error({ error: String(thrown) }, 'the log cannot be followed for agents')
