@@ -1,12 +1,13 @@
 // Which tools of upstream MCP servers an agent is shown, and one call of them: judged by its live grants at that moment and
 // on the trail before the server sees it (P1). What it was judged by is asserted by the record's commit (S16).
 
+import { LRUCache } from 'lru-cache'
 import { judgeGrant, judgeSession } from '../core/judge.ts'
 import { judgeMcpCall, reachesTool } from '../core/judge-mcp-call.ts'
 import type { ToolMcp } from '../core/manifest.ts'
 import { placeOfMcp, shownName, toolOfShown } from '../core/manifest-mcp.ts'
 import { argumentsOf, type ToolDefinition } from '../core/mcp-definition.ts'
-import { type Definition, type Grant, type Instant, type Key, keyOf } from '../core/model.ts'
+import { type Definition, type Grant, type Instant, type Key, keyOf, type SeenDefinition } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { personal, type Subject } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -60,6 +61,17 @@ async function proxyGrants({ store, clock }: Deciding, agent: string, tool: stri
 const isInUse = (row: Definition | undefined, mcp: ToolMcp): row is Definition & { pinned: object } =>
   row?.pinned != null && row.offered === null && row.pinned.place === placeOfMcp(mcp)
 
+/** By digest, which names one text: a list is made for each message that asks for one, and a schema is read once. */
+const readBefore = new LRUCache<string, ToolDefinition>({ max: 1_000 })
+
+function definitionOf(pinned: SeenDefinition): ToolDefinition | null {
+  const known = readBefore.get(pinned.digest)
+  if (known !== undefined) return known
+  const definition = parsedDefinition(pinned)
+  if (definition !== null) readBefore.set(pinned.digest, definition)
+  return definition
+}
+
 /** In the order of the names as they are shown: the same for the same grants. `tools`: those with an MCP server. */
 export async function listShownTools(deps: Deciding, agent: string, tools: readonly string[]): Promise<ShownTool[]> {
   const shown: ShownTool[] = []
@@ -78,7 +90,7 @@ export async function listShownTools(deps: Deciding, agent: string, tools: reado
     for (const name of names) {
       const row = rows.get('definition', definitionId(tool, name))
       if (!isInUse(row, mcp)) continue
-      const definition = parsedDefinition(row.pinned)
+      const definition = definitionOf(row.pinned)
       if (definition !== null) shown.push({ shown: shownName(tool, name), digest: row.pinned.digest, definition })
     }
   }
@@ -141,7 +153,7 @@ async function judge(
 
   const definitionKey = definitionId(tool, name)
   const row = (await look.read([keyOf('definition', definitionKey)])).get('definition', definitionKey)
-  const definition = isInUse(row, mcp) ? parsedDefinition(row.pinned) : null
+  const definition = isInUse(row, mcp) ? definitionOf(row.pinned) : null
 
   let refusal: Problem | null = null
   for (const id of candidates) {

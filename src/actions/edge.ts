@@ -5,6 +5,7 @@ import type { ReadToolset } from './list-access.ts'
 import type { Refusals } from './note-refusals.ts'
 import type { Caller, Deps } from './ports.ts'
 import type { RateLimiter } from './rate-limit.ts'
+import type { UpstreamTools } from './upstream-tools.ts'
 
 export type Limiters = {
   readonly ask: RateLimiter
@@ -22,6 +23,8 @@ export type Edge = {
   readonly toolsetOf: ReadToolset
   readonly refusals: Refusals
   readonly limiters: Limiters
+  /** Absent: no tool's own MCP server is spoken to. */
+  readonly upstreamTools?: Pick<UpstreamTools, 'shownTo' | 'call'>
   /** Host names (with port) that requests may be addressed to; anything else is refused (DNS rebinding). */
   readonly allowedHosts: readonly string[]
 }

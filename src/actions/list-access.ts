@@ -28,7 +28,12 @@ export type AccessibleTool = {
 }
 
 /** An agent's own toolset in force, with the versions it was compiled from. */
-export type Toolset = { readonly access: readonly AccessibleTool[]; readonly stamp: string }
+export type Toolset = {
+  readonly access: readonly AccessibleTool[]
+  /** Those of them that have an MCP server of their own. */
+  readonly upstream: readonly string[]
+  readonly stamp: string
+}
 
 export type ReadToolset = (agent: string) => Promise<Toolset>
 
@@ -51,10 +56,17 @@ export function createToolsetReader(deps: Pick<Deps, 'store'>, max = 10_000): Re
     const stamp = keys.map((key) => snapshot.versions.get(key) ?? 0).join('.')
     const known = compiled.get(agent)
     if (known?.stamp === stamp) return known
-    const toolset = { access: values.flatMap((value) => toolOf(value, snapshot)), stamp }
+    const access = values.flatMap((value) => toolOf(value, snapshot))
+    const upstream = access.map(({ tool }) => tool).filter((tool) => hasMcp(snapshot, tool))
+    const toolset = { access, upstream, stamp }
     compiled.set(agent, toolset)
     return toolset
   }
+}
+
+function hasMcp(snapshot: Snapshot, tool: string): boolean {
+  const value = snapshot.get('slice', sliceId.tool(tool))?.value
+  return value?.of === 'tool' && value.mcp !== undefined
 }
 
 function toolOf(value: AccessValue, snapshot: Snapshot): AccessibleTool[] {

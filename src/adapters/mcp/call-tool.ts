@@ -114,7 +114,7 @@ export async function callTool(
     const done = rate.ok ? await wanted.run(edge, call, given, signal, ways) : rate
     if (done.ok) return done.value instanceof Told ? done.value.result : answered(name, done.value)
     await note(done.error, name)
-    return refused(await withChange(call, done.error))
+    return refused(await withChange(call, name, done.error))
   } catch (thrown) {
     if (thrown instanceof ProtocolError) throw thrown
     const broken = brokenWorld(thrown, requestId)
@@ -128,8 +128,8 @@ export async function callTool(
 const OFFERED_ONCE: ReadonlySet<ProblemCode> = new Set(['unknown_tool', 'scope_not_in_manifest', 'details_not_allowed'])
 
 /** Many clients pass over what they are told of changes: then the refusal says it. */
-async function withChange(call: Call, refusal: Problem): Promise<Problem> {
-  if (!OFFERED_ONCE.has(refusal.code) || !(await call.hasStaleTools())) return refusal
+async function withChange(call: Call, name: string, refusal: Problem): Promise<Problem> {
+  if (!OFFERED_ONCE.has(refusal.code) || !(await call.hasStaleTools(name))) return refusal
   const changed = 'Your access changed since you listed your tools: list them again.'
   return { ...refusal, hint: refusal.hint === undefined ? changed : `${changed} ${refusal.hint}` }
 }

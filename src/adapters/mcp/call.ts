@@ -10,8 +10,8 @@ export type Call = {
   readonly expiresAt: Instant
   /** Aborts when the agent is cut off; in a session also when the token ends or the client leaves. */
   readonly cut: AbortSignal
-  /** Whether its agent was shown other tools than it has now. */
-  hasStaleTools(): Promise<boolean>
+  /** Whether its agent was shown other tools than it has now, or calls one that it does not have. */
+  hasStaleTools(called: string): Promise<boolean>
 }
 
 /** The call that a request of the SDK's is served for. */

@@ -1,9 +1,11 @@
-// The five tools as one agent sees them: static but for `tool` and `scopes`, which name the agent's own values. What is
-// listed is a help to the model and never an authorization.
+// The tools as one agent sees them: our five, static but for `tool` and `scopes`, which name the agent's own values, and those
+// of tools' MCP servers that its grants reach now. What is listed is a help to the model and never an authorization.
 
 import type { Tool } from '@modelcontextprotocol/server'
 import { LRUCache } from 'lru-cache'
-import type { ReadToolset, Toolset } from '../../actions/list-access.ts'
+import type { ShownTool } from '../../actions/admit-mcp-call.ts'
+import type { Edge } from '../../actions/edge.ts'
+import type { Toolset } from '../../actions/list-access.ts'
 import { TEXT, WAIT_SECONDS_MAX } from '../../core/limits.ts'
 import { OUTPUTS } from './tool-outputs.ts'
 
@@ -15,19 +17,25 @@ export type ToolLists = {
   readonly of: ReadToolList
   /** The same, as a client is shown it. */
   readonly show: ReadToolList
-  /** Whether a client of this agent was shown another list last, so that what it calls may be gone. */
-  isStale(agent: string): Promise<boolean>
+  /** Whether a client of this agent was shown another list last, or calls what is not on it now. */
+  isStale(agent: string, called: string): Promise<boolean>
 }
 
-export function createToolLists(toolsetOf: ReadToolset, max = 10_000): ToolLists {
+export function createToolLists(
+  { toolsetOf, upstreamTools }: Pick<Edge, 'toolsetOf' | 'upstreamTools'>,
+  max = 10_000,
+): ToolLists {
   const compiled = new LRUCache<string, { readonly stamp: string; readonly tools: Tool[] }>({ max })
   const shown = new LRUCache<string, Tool[]>({ max })
   const of: ReadToolList = async (agent) => {
     const toolset = await toolsetOf(agent)
+    const upstream =
+      toolset.upstream.length === 0 ? [] : ((await upstreamTools?.shownTo(agent, toolset.upstream)) ?? [])
+    const stamp = [toolset.stamp, ...upstream.map((one) => `${one.shown} ${one.digest}`)].join('\n')
     const known = compiled.get(agent)
-    if (known?.stamp === toolset.stamp) return known.tools
-    const tools = [...STATIC_BEFORE, requestAccess(toolset), ...STATIC_AFTER]
-    compiled.set(agent, { stamp: toolset.stamp, tools })
+    if (known?.stamp === stamp) return known.tools
+    const tools = [...STATIC_BEFORE, requestAccess(toolset), ...STATIC_AFTER, ...upstream.map(asShown)]
+    compiled.set(agent, { stamp, tools })
     return tools
   }
   return {
@@ -37,12 +45,16 @@ export function createToolLists(toolsetOf: ReadToolset, max = 10_000): ToolLists
       shown.set(agent, tools)
       return tools
     },
-    async isStale(agent) {
+    async isStale(agent, called) {
       const last = shown.get(agent)
-      return last !== undefined && last !== (await of(agent))
+      const now = await of(agent)
+      return (last !== undefined && last !== now) || now.every(({ name }) => name !== called)
     },
   }
 }
+
+/** As it was accepted, under the name that tells it from others'. */
+const asShown = ({ shown, definition }: ShownTool): Tool => ({ ...(definition as Tool), name: shown })
 
 /** JSON Schema wants at least one value in an `enum`: an agent that may ask for nothing gets none. */
 const oneOf = (values: readonly string[]): { enum?: string[] } => (values.length === 0 ? {} : { enum: [...values] })

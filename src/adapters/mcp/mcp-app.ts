@@ -38,12 +38,12 @@ export type McpApp = {
 /** Adds to what a server offers, before it serves. */
 export type Extend = (server: Server, wanted: ServerFor) => void
 
-/** Without `extend`, as the broker is wired, an agent finds its five tools and nothing else. */
+/** Without `extend`, as the broker is wired, an agent finds its own tools and nothing else. */
 export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
   const { deps } = edge
   const gate = createBearerGate(edge)
   const own = new URL(deps.settings.issuer)
-  const tools = createToolLists(edge.toolsetOf)
+  const tools = createToolLists(edge)
   const follower = createAccessFollower(edge, tools.of, {
     news: (agent, news) => handlers.tell(agent, news),
     gone: (agent) => void handlers.cut(agent),
@@ -91,7 +91,7 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
     }
     gate.welcome(shown.value, remote)
     const { caller, expiresAt } = shown.value
-    const hasStaleTools = () => tools.isStale(caller.agent)
+    const hasStaleTools = (called: string) => tools.isStale(caller.agent, called)
     const call: Call = { caller, requestId, expiresAt, cut: handler.cut, hasStaleTools }
     return tracedMessage(call, body.value, () => serve(handler, call, c.req.raw, body.value, refuse))
   })
