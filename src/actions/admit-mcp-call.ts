@@ -192,13 +192,13 @@ async function judge(
 /** The same whether there is no such tool or it is another agent's. */
 export const noSuchTool = (shown: string): Problem =>
   problem('invalid_request', `There is no tool ${JSON.stringify(shown.slice(0, 64))} for you.`, {
-    hint: 'Your tools may have changed: list them again, and call list_access for what you may ask for.',
+    hint: 'Call list_access for what you may ask for.',
     nextTool: 'list_access',
   })
 
 const needsGrant = (shown: string, tool: string, scope: string): Problem =>
   problem('approval_required', `You hold no grant that covers ${shown}.`, {
-    hint: `Ask for ${scope} on ${tool} with request_access. If you held one before, it is over: list your tools again.`,
+    hint: `Ask for ${scope} on ${tool} with request_access.`,
     nextTool: 'request_access',
   })
 
@@ -210,6 +210,6 @@ const notAccepted = (shown: string): Problem =>
 
 const suspended = (shown: string): Problem =>
   problem('tool_locked', `${shown} is suspended: its server describes it otherwise than was accepted.`, {
-    hint: 'Go on without it, and tell your owner. Your tools changed: list them again.',
+    hint: 'Go on without it, and tell your owner.',
     detail: 'its definition changed',
   })

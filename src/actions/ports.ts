@@ -258,6 +258,8 @@ export type UpstreamCall = {
   readonly definition: ToolDefinition
   readonly given: { readonly [name: string]: unknown }
   readonly signal: AbortSignal
+  /** Of the span that the call is (SEP-414); null without one. */
+  readonly traceparent: string | null
   readonly onProgress: (progress: McpProgress) => void
   /** The modes that the agent's client declared, and how it is asked; null: the server cannot ask. */
   readonly ask: {

@@ -13,6 +13,7 @@ import { createLiveCalls } from './live-calls.ts'
 import { keepDefinitions, type Looked } from './look-at-definitions.ts'
 import { type Deps, type UpstreamCall, UpstreamFailure, type UpstreamMcp, type UpstreamResult } from './ports.ts'
 import { toolsInForce } from './tools-in-force.ts'
+import { calledSpan } from './tracing.ts'
 
 export type UpstreamTools = {
   /** In the order of their names. `tools`: those with an MCP server that the agent may reach. */
@@ -191,13 +192,9 @@ export function createUpstreamTools(
     })
     try {
       const signal = AbortSignal.any([on.signal, cut.signal])
-      const result = await servers.call(tool, mcp, {
-        agent: caller.agent,
-        definition,
-        given: call.given,
-        ...on,
-        signal,
-      })
+      const result = await calledSpan('upstream', { 'hallpass.tool': tool }, (traceparent) =>
+        servers.call(tool, mcp, { agent: caller.agent, definition, given: call.given, ...on, signal, traceparent }),
+      )
       // What it was allowed by may have gone while the last of it came in.
       if (why !== null) return cutOff(why)
       note('whole', Buffer.byteLength(JSON.stringify(result)))
@@ -205,6 +202,9 @@ export function createUpstreamTools(
     } catch (thrown) {
       if (why !== null) return cutOff(why)
       if (on.signal.aborted) {
+        // An agent that is cut off may seem to have left.
+        const over = await judgeMcpAgain(deps, call, admitted).catch(() => null)
+        if (over !== null) return cutOff(over)
         note('left', 0)
         return err(problem('conflict', 'The call was given up.', { retryable: true }))
       }
@@ -224,7 +224,7 @@ export function createUpstreamTools(
       return err({
         ...because,
         message: `The call was ended: ${because.message}`,
-        hint: `${because.hint ?? 'What it rested on is over.'} Whether the tool did what was asked is not known. Your tools may have changed: list them again.`,
+        hint: `${because.hint ?? 'What it rested on is over.'} Whether the tool did what was asked is not known.`,
       })
     }
   }

@@ -98,7 +98,7 @@ export async function callTool(
 ): Promise<CallToolResult | Told['result']> {
   const { caller, requestId } = call
   const wanted = VERBS.get(name)
-  const about = { agent: caller.agent, ...toolNamedIn(given) }
+  const about = { agent: caller.agent, ...plausibleTool(toolNamedIn(given)) }
   const note = (refusal: Problem, tool: string) =>
     edge.refusals.note({ caller, requestId }, refusal, `mcp ${tool}`, about)
   if (wanted === undefined) {
@@ -128,8 +128,13 @@ export async function callTool(
 const OFFERED_ONCE: ReadonlySet<ProblemCode> = new Set(['unknown_tool', 'scope_not_in_manifest', 'details_not_allowed'])
 
 /** Many clients pass over what they are told of changes: then the refusal says it. */
-async function withChange(call: Call, name: string, refusal: Problem): Promise<Problem> {
-  if (!OFFERED_ONCE.has(refusal.code) || !(await call.hasStaleTools(name))) return refusal
+export async function withChange(
+  call: Call,
+  name: string,
+  refusal: Problem,
+  codes: ReadonlySet<ProblemCode> = OFFERED_ONCE,
+): Promise<Problem> {
+  if (!codes.has(refusal.code) || !(await call.hasStaleTools(name))) return refusal
   const changed = 'Your access changed since you listed your tools: list them again.'
   return { ...refusal, hint: refusal.hint === undefined ? changed : `${changed} ${refusal.hint}` }
 }
@@ -159,12 +164,13 @@ async function withNearestTool(
 /** What the trail may index: a plausible name, not whatever was sent. */
 const PLAUSIBLE = /^[a-z0-9]+(-[a-z0-9]+)*$/
 
-function toolNamedIn(given: unknown): { readonly tool?: string } {
-  const tool = typeof given === 'object' && given !== null && 'tool' in given ? given.tool : undefined
-  return typeof tool === 'string' && tool.length <= TEXT.name && PLAUSIBLE.test(tool) ? { tool } : {}
-}
+export const plausibleTool = (tool: unknown): { readonly tool?: string } =>
+  typeof tool === 'string' && tool.length <= TEXT.name && PLAUSIBLE.test(tool) ? { tool } : {}
 
-const brokenWorld = (thrown: unknown, requestId: string): Problem =>
+const toolNamedIn = (given: unknown): unknown =>
+  typeof given === 'object' && given !== null && 'tool' in given ? given.tool : undefined
+
+export const brokenWorld = (thrown: unknown, requestId: string): Problem =>
   thrown instanceof StoreUnavailable || thrown instanceof StoreInDoubt
     ? problem('audit_unavailable', 'The store cannot be used, so nothing is issued or changed.', {
         retryable: true,

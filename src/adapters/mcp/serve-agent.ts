@@ -7,8 +7,10 @@ import { VERSION } from '../../core/version.ts'
 import { serveTasks, TASKS_CAPABILITY } from './access-tasks.ts'
 import type { CallOf } from './call.ts'
 import { callTool } from './call-tool.ts'
+import { upstreamCaller } from './call-upstream.ts'
 import { forCall } from './for-call.ts'
 import type { ReadToolList } from './list-tools.ts'
+import { meanwhileOf } from './meanwhile.ts'
 import { servePrompts } from './serve-prompts.ts'
 import { serveResources } from './serve-resources.ts'
 import { waysOf } from './ways-to-wait.ts'
@@ -69,8 +71,12 @@ export function createAgentServer(edge: Edge, toolsOf: ReadToolList, { era, call
   })
   server.setRequestHandler('tools/call', async ({ params }, context) => {
     const call = callOf(context.http?.req)
-    const ways = waysOf(server, context)
-    const result = await callTool(edge, call, params.name, params.arguments ?? {}, context.mcpReq.signal, ways)
+    const { name, arguments: given = {} } = params
+    const upstream = upstreamCaller(edge, name)
+    const result =
+      upstream === null
+        ? await callTool(edge, call, name, given, context.mcpReq.signal, waysOf(server, context))
+        : await upstream(call, name, given, meanwhileOf(context))
     // The SDK has no type for a task, and passes it on.
     return result as CallToolResult
   })

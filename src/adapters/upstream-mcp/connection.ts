@@ -7,7 +7,7 @@ import type { Presented } from '../../actions/proxy-secret.ts'
 import { UPSTREAM_MCP } from '../../core/limits.ts'
 import { VERSION } from '../../core/version.ts'
 import type { ChildTransport } from './child.ts'
-import { guardedFetch, type MayCall } from './guarded-fetch.ts'
+import { guardedFetch } from './guarded-fetch.ts'
 
 export type Asking = (ask: McpAsk) => Promise<McpAnswer>
 
@@ -26,7 +26,6 @@ export type Connection = {
 export type Http = {
   readonly url: string
   readonly present: () => Presented | null
-  readonly mayCall: MayCall
   readonly maxBytes: number
 }
 

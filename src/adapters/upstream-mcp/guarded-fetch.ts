@@ -1,23 +1,19 @@
 // HTTP to an accepted MCP server and nowhere else (S21): its one URL, by an address that was looked at first, no redirects,
 // every answer bounded. The secret goes in here, for this origin alone, and comes out in no error.
 
-import { type LookupAddress, type LookupOptions, lookup } from 'node:dns'
 import { type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { isIP } from 'node:net'
 import { Readable, Transform } from 'node:stream'
 import { UpstreamFailure } from '../../actions/ports.ts'
 import type { Presented } from '../../actions/proxy-secret.ts'
+import { lookUpFor, mayCall } from '../../actions/tool-address.ts'
 import { HTTP } from '../../core/limits.ts'
-
-/** Whether a call by this protocol may go to that address. */
-export type MayCall = (protocol: string, address: string) => boolean
 
 export type GuardedFetch = (url: string | URL, init?: RequestInit) => Promise<Response>
 
 type Guard = {
   readonly url: string
-  readonly mayCall: MayCall
   /** Opened at each request (S5); null: the server wants none. */
   readonly present: () => Presented | null
   /** Of the body of one answer, a stream's too. */
@@ -42,7 +38,7 @@ function send(url: URL, init: RequestInit, guard: Guard): Promise<Response> {
       fail('refused', 'leads to another address')
       return
     }
-    if (isIP(host) !== 0 && !guard.mayCall(url.protocol, host)) {
+    if (isIP(host) !== 0 && !mayCall(url.protocol, host)) {
       fail('unreachable', 'is at an address that no tool may have')
       return
     }
@@ -56,7 +52,7 @@ function send(url: URL, init: RequestInit, guard: Guard): Promise<Response> {
       headers: Object.fromEntries(headers),
       agent: false,
       maxHeaderSize: HTTP.headerBytes,
-      lookup: (name, options, done) => lookUp(url.protocol, guard.mayCall, name, options, done),
+      lookup: lookUpFor(url.protocol),
       ...(init.signal == null ? {} : { signal: init.signal }),
     })
     let answered = false
@@ -119,18 +115,4 @@ function headersOf({ headers }: IncomingMessage): Headers {
   for (const [name, value] of Object.entries(headers))
     if (KEPT.has(name) && typeof value === 'string' && value.length <= 1024) kept.set(name, value)
   return kept
-}
-
-type LookedUp = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void
-
-/** The addresses that are connected to are those that were looked at. */
-function lookUp(protocol: string, mayCall: MayCall, name: string, options: LookupOptions, done: LookedUp): void {
-  lookup(name, { ...options, all: true }, (error, addresses) => {
-    const good = error === null ? addresses.filter(({ address }) => mayCall(protocol, address)) : []
-    const [first] = good
-    if (first === undefined)
-      done(error ?? Object.assign(new Error('no tool may be called at that address'), { code: 'EADDRNOTAVAIL' }), [])
-    else if (options.all === true) done(null, good)
-    else done(null, first.address, first.family)
-  })
 }

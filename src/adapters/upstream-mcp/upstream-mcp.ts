@@ -2,7 +2,7 @@
 // agent's. An HTTP connection serves one agent's calls one at a time, so that no agent meets another's session there.
 
 import type { CallToolResult, PriorDiscovery, Tool } from '@modelcontextprotocol/client'
-import { ProtocolError, SdkError, SdkErrorCode } from '@modelcontextprotocol/client'
+import { ProtocolError, SdkError, SdkErrorCode, TRACEPARENT_META_KEY } from '@modelcontextprotocol/client'
 import { z } from 'zod'
 import type { Log, UpstreamCall, UpstreamMcp, UpstreamResult } from '../../actions/ports.ts'
 import { UpstreamFailure } from '../../actions/ports.ts'
@@ -12,7 +12,6 @@ import type { ToolMcp } from '../../core/manifest.ts'
 import { placeOfMcp } from '../../core/manifest-mcp.ts'
 import { safeText } from '../../core/safe-text.ts'
 import { type Connection, connectHttp } from './connection.ts'
-import type { MayCall } from './guarded-fetch.ts'
 import { type OpenProgram, type RunningProgram, runProgram } from './program.ts'
 import { encodedForms, textWithout, withoutMeta, withoutSecrets } from './without-secrets.ts'
 
@@ -21,7 +20,6 @@ export type UpstreamLimits = { readonly [K in keyof typeof UPSTREAM_MCP]: number
 type Deps = {
   readonly openSecret: OpenSecret
   readonly openProgram: OpenProgram
-  readonly mayCall: MayCall
   readonly log: Log
   readonly monotonic: () => number
 }
@@ -60,7 +58,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
     }
     const inTime = AbortSignal.any([signal, AbortSignal.timeout(limits.connectMs)])
     const prior = eras.get(url)
-    const http = { url, present, mayCall: deps.mayCall, maxBytes: ways.maxBytes }
+    const http = { url, present, maxBytes: ways.maxBytes }
     try {
       const connection = await connectHttp(http, { ...ways, prior, onChanged: () => changed(tool) }, inTime)
       const discover = connection.client.getDiscoverResult()
@@ -163,7 +161,11 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
           : Promise.resolve({ action: 'cancel' })
     try {
       const result = await connection.client.callTool(
-        { name: asked.definition.name, arguments: { ...asked.given } },
+        {
+          name: asked.definition.name,
+          arguments: { ...asked.given },
+          ...(asked.traceparent === null ? {} : { _meta: { [TRACEPARENT_META_KEY]: asked.traceparent } }),
+        },
         {
           signal,
           // Whom it asks may take their time.
