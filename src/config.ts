@@ -33,6 +33,8 @@ export type Config = {
   readonly kek: KekSource
   /** Folder for `file:` references of manifests (S5). */
   readonly secretsPath: string | null
+  /** File of the programs that speak MCP and that manifests may name (S5). */
+  readonly commandsPath: string | null
   readonly sessionMaxSeconds: number
   /** Connections held at a time; memory grows with them, by up to 100 KiB each. */
   readonly maxConnections: number
@@ -56,6 +58,7 @@ export type Flags = Readonly<
       | 'scopesMode'
       | 'database'
       | 'secrets'
+      | 'commands'
       | 'sessionMax'
       | 'maxConnections'
       | 'log',
@@ -77,6 +80,7 @@ const VARIABLES = {
   database: 'HALLPASS_DATABASE',
   kek: 'HALLPASS_KEK',
   secrets: 'HALLPASS_SECRETS',
+  commands: 'HALLPASS_COMMANDS',
   sessionMax: 'HALLPASS_SESSION_MAX',
   maxConnections: 'HALLPASS_MAX_CONNECTIONS',
   log: 'HALLPASS_LOG',
@@ -162,6 +166,12 @@ export function readConfig(
   }
 
   const scopesPath = read('scopes', resolve(cwd, 'scopes'), path)
+  const commandsPath = optionalPath('commands')
+  if (commandsPath !== null && isInside(commandsPath, scopesPath)) {
+    faults.push(
+      'HALLPASS_COMMANDS must not lie among the manifests: who writes those may name a program, never say what it is',
+    )
+  }
   const scopesMode = read<Config['scopesMode']>('scopesMode', 'watch', (text) => oneOf(text, ['watch', 'push']))
   const database = read<Config['database']>(
     'database',
@@ -182,6 +192,7 @@ export function readConfig(
     database,
     kek,
     secretsPath,
+    commandsPath,
     sessionMaxSeconds: read<number>('sessionMax', LIFETIME.sessionMax, parseSessionMax),
     maxConnections: read<number>('maxConnections', HTTP.connections, parseConnections),
     logLevel: read<LogLevel>('log', 'info', (text) => oneOf(text, LOG_LEVELS)),

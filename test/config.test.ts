@@ -26,6 +26,7 @@ test('with nothing set the broker serves loopback, from the data folder beside i
     database: { engine: 'sqlite', path: '/srv/data/hallpass.db' },
     kek: { from: 'data folder', path: '/srv/data/kek' },
     secretsPath: null,
+    commandsPath: null,
     sessionMaxSeconds: 3600,
     maxConnections: 10_000,
     logLevel: 'info',
@@ -46,6 +47,7 @@ test('every variable is read, and a flag wins over it (CONTRACT)', () => {
     HALLPASS_DATABASE: 'sqlite:db/broker.db',
     HALLPASS_KEK: 'file:/run/secrets/kek',
     HALLPASS_SECRETS: '/run/secrets',
+    HALLPASS_COMMANDS: 'commands.yaml',
     HALLPASS_SESSION_MAX: '15m',
     HALLPASS_MAX_CONNECTIONS: '500',
     HALLPASS_LOG: 'debug',
@@ -63,6 +65,7 @@ test('every variable is read, and a flag wins over it (CONTRACT)', () => {
     database: { engine: 'sqlite', path: '/srv/db/broker.db' },
     kek: { from: 'file', path: '/run/secrets/kek' },
     secretsPath: '/run/secrets',
+    commandsPath: '/srv/commands.yaml',
     sessionMaxSeconds: 90,
     maxConnections: 500,
     logLevel: 'debug',
@@ -202,6 +205,12 @@ test.each(['0', '3601', '61m', '1d', '-5', '1.5', 'abc', '5 m'])(
     expect(faultsOf({ HALLPASS_SESSION_MAX: value })).toHaveLength(1)
   },
 )
+
+test('the file of programs never lies among the manifests, which say less than it does (S5)', () => {
+  for (const commands of ['scopes', 'scopes/commands.yaml', '/srv/scopes/tools/../c.yaml'])
+    expect(faultsOf({ HALLPASS_COMMANDS: commands })).toEqual([expect.stringContaining('HALLPASS_COMMANDS')])
+  expect(faultsOf({ HALLPASS_COMMANDS: 'commands.yaml' })).toEqual([])
+})
 
 test('the folder of secrets and the data folder never lie in each other (S5)', () => {
   for (const secrets of ['data', 'data/secrets', '/']) expect(faultsOf({ HALLPASS_SECRETS: secrets })).toHaveLength(1)

@@ -17,6 +17,7 @@ import { reconcileTools } from '../actions/reconcile-tool.ts'
 import { ensureKeys, tendKeys } from '../actions/rotate-keys.ts'
 import { createTakingAway } from '../actions/take-accounts-away.ts'
 import { recordOf, transact } from '../actions/transact.ts'
+import { createUpstreamTools } from '../actions/upstream-tools.ts'
 import { createConsoleApp } from '../adapters/console/console-app.ts'
 import { createApiApp } from '../adapters/http/api-app.ts'
 import { countedRefusals, createMetrics } from '../adapters/http/metrics.ts'
@@ -24,6 +25,8 @@ import { createMcpApp } from '../adapters/mcp/mcp-app.ts'
 import { createOauthApp } from '../adapters/oauth/oauth-app.ts'
 import { createProxy } from '../adapters/proxy/proxy.ts'
 import { shippedRecipes } from '../adapters/targets/shipped-recipes.ts'
+import { programOpener, readCommands } from '../adapters/upstream-mcp/read-commands.ts'
+import { createUpstreamMcp } from '../adapters/upstream-mcp/upstream-mcp.ts'
 import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
 import type { Config } from '../config.ts'
 import { HTTP, RATE, TARGET } from '../core/limits.ts'
@@ -59,6 +62,8 @@ async function lookAfterKeys(deps: Deps): Promise<void> {
 /** The error is a sentence for whoever starts it. */
 export async function startBroker(config: Config, log: Log): Promise<Result<Running, string>> {
   keepTraceContext()
+  const commands = readCommands(config.commandsPath, config.scopesPath)
+  if (!commands.ok) return commands
   const notices = createNotices()
   let guards: Guards = NO_GUARDS
   const opened = await openBroker(config, log, {
@@ -77,11 +82,15 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   })
   const metrics = createMetrics(deps, doorman.admission.occupied)
   const plain = edgeOf(deps, config)
-  const edge: Edge = { ...plain, refusals: countedRefusals(plain.refusals, metrics) }
+  const { openSecret } = broker
+  const openProgram = programOpener(commands.value, openSecret)
+  const { monotonic } = deps.clock
+  const upstreamTools = createUpstreamTools(deps, createUpstreamMcp({ openSecret, openProgram, log, monotonic }))
+  const edge: Edge = { ...plain, refusals: countedRefusals(plain.refusals, metrics), upstreamTools }
 
   const mcp = createMcpApp(edge)
   const verifiers = createVerifierApp(edge)
-  const proxy = createProxy(edge, broker.openSecret, { meter: metrics.calls })
+  const proxy = createProxy(edge, openSecret, { meter: metrics.calls })
   guards = verifiers.guards
   notices.listen((notice) => {
     if (notice.type === 'agent.cut') void mcp.cut(notice.agent ?? null)
@@ -119,6 +128,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     doorman.admission.close()
     for (const door of doors) await closed(door)
     await mcp.close()
+    await upstreamTools.close()
     await verifiers.close()
     await proxy.close()
     await manifests.stopped
@@ -149,6 +159,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     { name: 'accounts', everyMs: 250, run: () => takingAway.start() },
     { name: 'reaper', everyMs: 2_000, run: () => reapAccounts(deps) },
     { name: 'tools', everyMs: TARGET.reconcileMs, run: () => reconcileTools(deps) },
+    { name: 'MCP servers', everyMs: 2_000, run: () => upstreamTools.look() },
     { name: 'keys', everyMs: 30_000, run: () => lookAfterKeys(deps) },
     { name: 'refusals', everyMs: 10_000, run: () => edge.refusals.flush() },
   ])

@@ -1,8 +1,8 @@
 // The operator's own list of programs that speak MCP (S5): a manifest names one of them and can say nothing else about it.
 // It reads one file that nobody else can write, and opens a secret only when a program is started.
 
-import { readFileSync, statSync } from 'node:fs'
-import { isAbsolute } from 'node:path'
+import { readFileSync, realpathSync, statSync } from 'node:fs'
+import { isAbsolute, sep } from 'node:path'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import type { OpenSecret } from '../../actions/proxy-secret.ts'
@@ -27,11 +27,16 @@ const COMMANDS = z.record(
 
 export type Commands = z.output<typeof COMMANDS>
 
-/** The error is a sentence for whoever starts the broker, and repeats nothing of what the file says. */
-export function readCommands(path: string | null): Result<Commands, string> {
+/**
+ * `scopesPath` is the folder of the manifests, in which the file may not lie by whatever way. The error is a sentence for
+ * whoever starts the broker, and repeats nothing of what the file says.
+ */
+export function readCommands(path: string | null, scopesPath: string): Result<Commands, string> {
   if (path === null) return ok({})
   let text: string
   try {
+    if (`${realpathSync(path)}${sep}`.startsWith(`${realFolder(scopesPath)}${sep}`))
+      return err(`HALLPASS_COMMANDS: ${path} leads among the manifests: keep it elsewhere`)
     const { mode, size } = statSync(path)
     if ((mode & 0o022) !== 0) return err(`HALLPASS_COMMANDS: ${path} can be written by others: chmod go-w it`)
     if (size > BYTES_MAX) return err(`HALLPASS_COMMANDS: ${path} is longer than ${BYTES_MAX} bytes`)
@@ -50,6 +55,15 @@ export function readCommands(path: string | null): Result<Commands, string> {
   if (read.success) return ok(read.data)
   const faults = read.error.issues.slice(0, 5).map(({ path: at, message }) => `${at.join('.')}: ${message}`)
   return err(`HALLPASS_COMMANDS: ${path}: ${faults.join('; ')}`)
+}
+
+/** One that is not there yet holds nothing. */
+function realFolder(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return path
+  }
 }
 
 export const programOpener =
