@@ -1,6 +1,8 @@
 // Requests, grants and what may be asked for, in the shapes of the contract. Times are RFC 3339, durations seconds.
 
 import { proxyUrl } from '../core/claims.ts'
+import { reachesTool } from '../core/judge-mcp-call.ts'
+import { shownName } from '../core/manifest-mcp.ts'
 import type { AccessRequest, Grant, Instant } from '../core/model.ts'
 import { rfc3339 } from '../core/record.ts'
 import type { ToolValue } from '../core/slice.ts'
@@ -22,6 +24,31 @@ const howOf = ({ delivery }: Grant, tool: ToolValue | null) =>
     ? 'Call issue_token with this grantId, then send what it answers in the header that its `use` names: `prefix` and then the token.'
     : HOW[delivery]
 
+/** The tools of the tool's own MCP server that the grant reaches, as the agent sees them once their definitions are accepted. */
+function mcpToolsOf(grant: Grant, tool: ToolValue | null): string[] {
+  const { tools = {} } = tool?.mcp ?? {}
+  if (grant.delivery !== 'proxy') return []
+  const reached = Object.keys(tools).filter((name) => reachesTool(tools[name]!, grant))
+  return reached.map((name) => shownName(grant.tool, name)).sort()
+}
+
+const callTools = (names: readonly string[]): string =>
+  `List your tools again and call ${names.join(' or ')}: you need no token. One that is not listed waits for an owner of the tool.`
+
+function useOf(grant: Grant, tool: ToolValue | null, issuer: string) {
+  const isProxied = grant.delivery === 'proxy'
+  const use = {
+    resource: isProxied ? proxyUrl(issuer, grant.tool) : (tool?.resource ?? ''),
+    how: howOf(grant, tool),
+  }
+  const tools = mcpToolsOf(grant, tool)
+  if (tools.length === 0) return use
+  // Without an upstream there is nothing below the proxy's address.
+  return tool?.upstream === undefined
+    ? { resource: `${issuer}/mcp`, how: callTools(tools), tools }
+    : { ...use, how: `${callTools(tools)} Or over HTTP: ${use.how}`, tools }
+}
+
 /** `issuer` is the broker's own. */
 export const presentGrant = (grant: Grant, tool: ToolValue | null, endsAt: Instant, issuer: string) => ({
   id: grant.id,
@@ -30,10 +57,7 @@ export const presentGrant = (grant: Grant, tool: ToolValue | null, endsAt: Insta
   ...(Object.keys(grant.details).length === 0 ? {} : { details: grant.details }),
   expiresAt: rfc3339(endsAt),
   delivery: grant.delivery,
-  use: {
-    resource: grant.delivery === 'proxy' ? proxyUrl(issuer, grant.tool) : (tool?.resource ?? ''),
-    how: howOf(grant, tool),
-  },
+  use: useOf(grant, tool, issuer),
 })
 
 /** A request's status as people see it: expiry by time is derived, never stored. */

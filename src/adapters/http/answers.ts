@@ -81,7 +81,7 @@ const agentsGrant = z
     details: details.optional(),
     expiresAt: time,
     delivery: z.string(),
-    use: z.strictObject({ resource: z.string(), how: z.string() }),
+    use: z.strictObject({ resource: z.string(), how: z.string(), tools: z.array(z.string()).readonly().optional() }),
   })
   .openapi('GrantInUse')
 

@@ -21,7 +21,7 @@ const grant = object(
     scopes: texts,
     expiresAt: text,
     delivery: { type: 'string', enum: ['exchange', 'inline', 'proxy'] },
-    use: object({ resource: text, how: text }),
+    use: object({ resource: text, how: text }, { tools: texts }),
   },
   { details },
 )

@@ -12,6 +12,9 @@ const SHOWING = new Set(['list_access', 'request_access', 'access_status'])
 /** Deliveries in which somebody other than the model redeems the grant. */
 const REDEEMED = new Set(['exchange', 'proxy'])
 
+/** Where a broker's own MCP server is: no tool below `/tools/` is there. */
+const OWN_TOOLS = /^https?:\/\/[^/]+\/mcp$/
+
 export type Dress = {
   /** `request`: what the message came for; null: it came by itself. */
   dress(message: Message, request: Request | null): Promise<Message>
@@ -27,12 +30,20 @@ export function createDress(kept: KeptGrants): Dress {
   const grantOf = async (grant: Fields, isWanted: boolean): Promise<Fields> => {
     if (!REDEEMED.has(textOf(grant.delivery)) || textOf(grant.id) === '') return grant
     const use = objectOf(grant.use)
+    const tools = listOf(use.tools).map(textOf)
+    // Called as tools of this very server: nothing is redeemed for them.
+    if (tools.length > 0 && OWN_TOOLS.test(textOf(use.resource))) return grant
     if (!isWanted && kept.find(textOf(grant.id)) === null) return { ...grant, use: { ...use, how: LATER } }
     try {
       const { headerFile, tokenFile } = await kept.keep({ id: textOf(grant.id), tool: textOf(grant.tool) })
       return {
         ...grant,
-        use: { ...use, how: howTo(textOf(use.resource), headerFile, tokenFile), headerFile, tokenFile },
+        use: {
+          ...use,
+          how: orTools(tools) + howTo(textOf(use.resource), headerFile, tokenFile),
+          headerFile,
+          tokenFile,
+        },
       }
     } catch (thrown) {
       const why = thrown instanceof Error ? thrown.message : 'something broke'
@@ -148,6 +159,9 @@ function parsed(text: string): unknown {
 const GONE = new Set(['grant_expired', 'grant_revoked', 'agent_decommissioned'])
 
 const LATER = 'Call access_status with this grantId: the answer says where its credential lies.'
+
+const orTools = (tools: readonly string[]): string =>
+  tools.length === 0 ? '' : `List your tools again and call ${tools.join(' or ')}. Or over HTTP: `
 
 const howTo = (resource: string, headerFile: string, tokenFile: string): string =>
   `Call ${resource} with the header that stands in a file: curl -sS -H ${quoted(`@${headerFile}`)} ${quoted(`${resource}/…`)}. ` +
