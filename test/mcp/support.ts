@@ -17,6 +17,7 @@ import { createRateLimiter, type Rate } from '../../src/actions/rate-limit.ts'
 import { ensureKeys } from '../../src/actions/rotate-keys.ts'
 import { approveRequest, denyRequest } from '../../src/actions/settle-request.ts'
 import { recordOf, transact } from '../../src/actions/transact.ts'
+import type { UpstreamTools } from '../../src/actions/upstream-tools.ts'
 import { createKeys } from '../../src/adapters/keys/create-keys.ts'
 import { createSigner } from '../../src/adapters/keys/signer.ts'
 import { createMcpApp, type Extend } from '../../src/adapters/mcp/mcp-app.ts'
@@ -59,8 +60,11 @@ export type Rates = Partial<Record<keyof Edge['limiters'], Rate>>
 
 export type Served = Awaited<ReturnType<typeof serveMcp>>
 
-/** `extend` is what a suite of tests of others has to find beside our tools. */
-export async function serveMcp(rates: Rates = {}, extend?: Extend) {
+/**
+ * `extend` is what a suite of tests of others has to find beside our tools; `upstream` connects tools' own MCP servers, looked
+ * at when the test says so.
+ */
+export async function serveMcp(rates: Rates = {}, extend?: Extend, upstream?: (deps: Deps) => UpstreamTools) {
   const disk = await storeOnDisk()
   const { store, clock, ids } = disk
   const app = new Hono<{ Variables: EdgeVariables }>()
@@ -93,7 +97,9 @@ export async function serveMcp(rates: Rates = {}, extend?: Extend) {
     settings,
   }
   const limiter = (name: keyof Edge['limiters'], rate: Rate) => createRateLimiter(rates[name] ?? rate, clock)
+  const upstreamTools = upstream?.(deps)
   const edge: Edge = {
+    ...(upstreamTools === undefined ? {} : { upstreamTools }),
     deps,
     verify: createTokenVerifier(deps),
     toolsetOf: createToolsetReader(deps),
@@ -183,6 +189,7 @@ export async function serveMcp(rates: Rates = {}, extend?: Extend) {
     async close() {
       for (const client of clients) await client.close()
       await mcp.close()
+      await upstreamTools?.close()
       await new Promise<void>((resolve) => {
         server.close(() => resolve())
         if ('closeAllConnections' in server) server.closeAllConnections()
