@@ -51,6 +51,8 @@ export async function startSampleBroker(
     readonly resources?: Readonly<Record<string, string>>
     /** Changes the sample's manifests, in the folder given, before they are accepted. */
     readonly edit?: (scopesPath: string) => void
+    /** What the file of HALLPASS_COMMANDS says; without it there is none. */
+    readonly commands?: string
   } = {},
 ): Promise<SampleBroker> {
   const folder = options.dir ?? mkdtempSync(join(tmpdir(), 'hallpass-'))
@@ -65,12 +67,15 @@ export async function startSampleBroker(
     options.edit?.(scopesPath)
     const agents = freshKeys(scopesPath, join(folder, 'keys'))
     const port = options.port ?? (await freePort())
+    const commandsPath = options.commands === undefined ? undefined : join(folder, 'commands.yaml')
+    if (commandsPath !== undefined) writeFileSync(commandsPath, options.commands ?? '', { mode: 0o600 })
     const config = readConfig({
       HALLPASS_PORT: String(port),
       HALLPASS_DATA: join(folder, 'data'),
       HALLPASS_SCOPES: scopesPath,
       HALLPASS_LOG: options.logLevel ?? 'error',
       HALLPASS_DATABASE: options.database,
+      HALLPASS_COMMANDS: commandsPath,
     })
     if (!config.ok) throw new Stop(1, config.error.join('\n'))
     const log = createLog(config.value.logLevel)
