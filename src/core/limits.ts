@@ -251,10 +251,15 @@ export const UPSTREAM_MCP = {
   wellMs: 60_000,
   /** Between asking a program to end and ending it. */
   killMs: 2_000,
-  /** How long a call waits for its agent to answer what the server asks. */
+  /** How long a call waits for its agent to answer what the server asks; how often one call may ask. */
   askMs: 5 * MINUTE * 1000,
+  asksPerCall: 8,
+  /** Calls of one agent that wait for its client to come back with an answer. */
   asksPerAgent: 8,
 } as const
+
+/** What an upstream MCP server may ask of a person. Characters. */
+export const QUESTION = { message: 1_000, schema: 16 * KIB, url: 2_048 } as const
 
 /** The longest life of a credential in a tool that can take nothing away (seconds). */
 export const UNREVOCABLE_SECONDS_MAX = 5 * MINUTE

@@ -15,6 +15,7 @@ import { agent, entry, scope, tool } from '../support/manifest-set.ts'
 import { operator, silentLog, unwrap } from '../support/store-on-disk.ts'
 import { SECRET, startUpstreamServer, TOOLS, type UpstreamServer } from '../support/upstream-server.ts'
 import { CONNECT, LISTEN, type Told } from './clients.ts'
+import { modern } from './modern.ts'
 import { MODERN, type Served, serveMcp } from './support.ts'
 
 let server: UpstreamServer
@@ -251,6 +252,118 @@ describe('with a grant', () => {
     const refused = await call(client, 'tickets__comment', { queue: 'incidents', body: 'x' })
     expect(textOf(refused)).toContain('rate_limited')
   })
+})
+
+const CAPABLE = { capabilities: { elicitation: { form: {}, url: {} } } }
+const ERAS = { '2026-07-28': { ...MODERN, ...CAPABLE }, '2025-11-25': CAPABLE }
+
+describe.each(Object.entries(ERAS))('what a server asks, with a client of %s that can be asked', (_era, options) => {
+  let client: Client
+  const asked: { readonly [key: string]: unknown }[] = []
+  beforeEach(async () => {
+    asked.length = 0
+    await pinAll()
+    client = await served.client((await served.session('triage-bot')).token, options)
+    // The link for an owner is shown to it too.
+    answers({ action: 'accept' })
+    await granted(client)
+    asked.length = 0
+  })
+  const answers = (answer: { action: 'accept' | 'decline' | 'cancel'; content?: Record<string, string | boolean> }) =>
+    client.setRequestHandler('elicitation/create', ({ params }) => {
+      asked.push(params)
+      return answer
+    })
+  const confirm = async () => textOf(await call(client, 'tickets__confirm', { queue: 'incidents' }))
+
+  test('is put to its person in whose words it is, and answered as asked (P1)', async () => {
+    answers({ action: 'accept', content: { sure: true, more: 'than was asked' } })
+    expect(await confirm()).toBe('They said ["accept",{"sure":true}]')
+    expect(asked).toMatchObject([
+      {
+        mode: 'form',
+        message: 'The MCP server of tickets asks, not Hallpass: Close it?',
+        requestedSchema: { properties: { sure: { type: 'boolean' } } },
+      },
+    ])
+    expect(await trailOf('tool.called')).toHaveLength(1)
+  })
+
+  test.each(['decline', 'cancel'] as const)('%s is an answer like another', async (action) => {
+    answers({ action })
+    expect(await confirm()).toContain(`They said ["${action}"`)
+  })
+
+  test('a page elsewhere is shown as a page', async () => {
+    server.ask({ message: 'Sign in', url: 'https://tickets.example.com/sign-in' })
+    answers({ action: 'accept' })
+    expect(await confirm()).toContain('They said ["accept"')
+    expect(asked).toMatchObject([{ mode: 'url', url: 'https://tickets.example.com/sign-in' }])
+  })
+
+  test('a page of ours, a page without TLS and a page that hides where it is are not shown (S20)', async () => {
+    answers({ action: 'accept' })
+    const bad = [`${served.issuer}/requests/req_1`, 'http://tickets.example.com', 'https://hallpass@evil.example.com/']
+    for (const url of [...bad, 'javascript:alert(1)']) {
+      server.ask({ message: 'Approve this', url })
+      expect(await confirm()).toContain('They said ["cancel"')
+    }
+    expect(asked).toEqual([])
+  })
+})
+
+describe('a call that waits for an answer of 2026-07-28', () => {
+  const CAN = { elicitation: { form: {} } }
+  const CALL = { name: 'tickets__confirm', arguments: { queue: 'incidents' } }
+  const YES = { asked: { action: 'accept', content: { sure: true } } }
+  let token: string
+  let session: string
+  let state: string
+  beforeEach(async () => {
+    await pinAll()
+    const { client } = await start()
+    await granted(client)
+    const opened = await served.session('triage-bot')
+    ;({ token } = opened)
+    session = opened.session.id
+    const { result } = await modern(served, token, 'tools/call', CALL, CAN)
+    expect(result).toMatchObject({ resultType: 'input_required', inputRequests: { asked: {} } })
+    state = String(result?.requestState)
+  })
+  const back = (by: string, requestState: string, more = {}) =>
+    modern(served, by, 'tools/call', { ...CALL, requestState, inputResponses: YES, ...more }, CAN)
+
+  test('goes on with it once, and never again (S18)', async () => {
+    expect((await back(token, state)).result).toMatchObject({
+      content: [{ text: 'They said ["accept",{"sure":true}]' }],
+    })
+    expect((await back(token, state)).error).toMatchObject({ code: -32602, data: { reason: 'invalid_request_state' } })
+    expect((await trailOf('refusal')).at(-1)?.body).toMatchObject({ code: 'invalid_request' })
+  })
+
+  test('takes no answer of another agent, of another call, or with a forged state (S9, S18)', async () => {
+    const other = (await served.session('other-bot')).token
+    expect((await back(other, state)).error).toMatchObject({ code: -32602 })
+    expect((await back(token, `${state.slice(0, -1)}${state.endsWith('A') ? 'B' : 'A'}`)).error).toBeDefined()
+    expect((await back(token, state, { arguments: { queue: 'billing' } })).error).toBeDefined()
+    expect((await back(token, state, { name: 'tickets__slow' })).error).toBeDefined()
+    expect((await back(token, state)).result).toMatchObject({ resultType: 'complete' })
+  })
+
+  test('is over with what it rests on (P5)', async () => {
+    unwrap(await revoke(served.deps, operator, { kind: 'session', id: session, reason: null }))
+    await vi.waitFor(
+      async () => expect((await trailOf('tool.answered')).map(({ body }) => body)).toMatchObject([{ ended: 'cut' }]),
+      5_000,
+    )
+  })
+})
+
+test('a client that can be asked nothing is not asked, and its call ends (P1)', async () => {
+  await pinAll()
+  const { client } = await start()
+  await granted(client)
+  expect(await call(client, 'tickets__confirm', { queue: 'incidents' })).toMatchObject({ isError: true })
 })
 
 test('nothing is shown before an owner accepted what the server says (S5)', async () => {

@@ -13,6 +13,7 @@ import { type AgentHandler, createAgentHandlers } from './agent-handlers.ts'
 import { createBearerGate, type Shown } from './bearer-gate.ts'
 import type { Call } from './call.ts'
 import { callTool } from './call-tool.ts'
+import { createUpstreamCaller } from './call-upstream.ts'
 import { answerCall, answerList, createDirectReader } from './direct-call.ts'
 import { createAccessFollower, type News } from './follow-access.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
@@ -44,13 +45,14 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
   const gate = createBearerGate(edge)
   const own = new URL(deps.settings.issuer)
   const tools = createToolLists(edge)
+  const upstream = createUpstreamCaller(edge)
   const follower = createAccessFollower(edge, tools.of, {
     news: (agent, news) => handlers.tell(agent, news),
     gone: (agent) => void handlers.cut(agent),
   })
   const handlers = createAgentHandlers({
     newServer: (wanted) => {
-      const server = createAgentServer(edge, tools.show, wanted)
+      const server = createAgentServer(edge, tools.show, upstream, wanted)
       extend?.(server, wanted)
       return server
     },
@@ -144,6 +146,7 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
     tell: (agent, news) => handlers.tell(agent, news),
     async close() {
       await handlers.cut(null)
+      upstream.close()
       await follower.close()
     },
   }

@@ -7,7 +7,7 @@ import { VERSION } from '../../core/version.ts'
 import { serveTasks, TASKS_CAPABILITY } from './access-tasks.ts'
 import type { CallOf } from './call.ts'
 import { callTool } from './call-tool.ts'
-import { upstreamCaller } from './call-upstream.ts'
+import type { UpstreamCaller } from './call-upstream.ts'
 import { forCall } from './for-call.ts'
 import type { ReadToolList } from './list-tools.ts'
 import { meanwhileOf } from './meanwhile.ts'
@@ -63,7 +63,12 @@ export type ServerFor = {
   readonly subscribed: Set<string> | null
 }
 
-export function createAgentServer(edge: Edge, toolsOf: ReadToolList, { era, callOf, subscribed }: ServerFor): Server {
+export function createAgentServer(
+  edge: Edge,
+  toolsOf: ReadToolList,
+  upstream: UpstreamCaller,
+  { era, callOf, subscribed }: ServerFor,
+): Server {
   const server = new Server(INFO, era === 'modern' ? MODERN : subscribed !== null ? SPEAKING : SILENT)
   server.setRequestHandler('tools/list', (_request, { http }) => {
     const call = callOf(http?.req)
@@ -72,11 +77,9 @@ export function createAgentServer(edge: Edge, toolsOf: ReadToolList, { era, call
   server.setRequestHandler('tools/call', async ({ params }, context) => {
     const call = callOf(context.http?.req)
     const { name, arguments: given = {} } = params
-    const upstream = upstreamCaller(edge, name)
-    const result =
-      upstream === null
-        ? await callTool(edge, call, name, given, context.mcpReq.signal, waysOf(server, context))
-        : await upstream(call, name, given, meanwhileOf(context))
+    const result = upstream.serves(name)
+      ? await upstream.call(call, name, given, meanwhileOf(server, context))
+      : await callTool(edge, call, name, given, context.mcpReq.signal, waysOf(server, context))
     // The SDK has no type for a task, and passes it on.
     return result as CallToolResult
   })

@@ -36,11 +36,24 @@ export function declaredWays(capabilities: unknown): Pick<Ways, 'tasks' | 'link'
 
 /** Of one call that is served by the SDK, whichever the era. */
 export function waysOf(server: Server, context: ServerContext): Ways {
-  const { envelope, inputResponses, requestState } = context.mcpReq
+  const { envelope } = context.mcpReq
   if (envelope === undefined) return { ...NO_WAYS, link: linkWithin(server, context) }
-  const state = requestState<unknown>()
-  const back = typeof state === 'string' ? { state, responses: inputResponses } : null
-  return { ...declaredWays(capabilitiesIn(envelope)), back }
+  return { ...declaredWays(capabilitiesIn(envelope)), back: stateIn(context) }
+}
+
+/** What a client of 2026-07-28 came back with. */
+export function stateIn({ mcpReq }: ServerContext): Ways['back'] {
+  if (mcpReq.envelope === undefined) return null
+  const state = mcpReq.requestState<unknown>()
+  return typeof state === 'string' ? { state, responses: mcpReq.inputResponses } : null
+}
+
+/** What its client says that it can be asked; null: nothing. */
+export function elicitationOf(server: Server, { mcpReq }: ServerContext): Fields | null {
+  const { envelope } = mcpReq
+  const capabilities = envelope === undefined ? server.getClientCapabilities() : capabilitiesIn(envelope)
+  const { elicitation } = fieldsOf(capabilities)
+  return isObject(elicitation) ? elicitation : null
 }
 
 /** A client without a session declares nothing that outlives its first request: it can only be told to wait. */
