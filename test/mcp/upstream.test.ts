@@ -153,6 +153,25 @@ describe.each(Object.entries(LISTEN))('%s', (_name, listen) => {
   })
 })
 
+describe.each(Object.entries(LISTEN))('%s', (_name, listen) => {
+  test('is told when a tool is suspended and when it is accepted again, and who holds nothing is not (S5)', async () => {
+    await pinAll()
+    const { client, told } = await listen(served, (await served.session('triage-bot')).token)
+    const other = await listen(served, (await served.session('other-bot')).token)
+    await granted(client as Client)
+    await hears(told)
+    const before = await namesOf(client)
+    server.say({ ...TOOLS.slow!, description: 'Takes longer.' })
+    await looked()
+    await hears(told)
+    expect(await namesOf(client)).toEqual(before.filter((name) => name !== 'tickets__slow'))
+    await pinAll()
+    await hears(told)
+    expect(await namesOf(client)).toEqual(before)
+    expect(other.told).toEqual([])
+  })
+})
+
 describe('with a grant', () => {
   let client: Client
   let grant: string
