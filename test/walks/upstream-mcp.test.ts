@@ -4,13 +4,18 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { decodeJwt } from 'jose'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
+import { revoke } from '../../src/actions/revoke.ts'
 import { type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
+import { reveal } from '../../src/core/record.ts'
 import { MCP_CLIENTS } from '../support/mcp-clients.ts'
 import { unwrap } from '../support/store-on-disk.ts'
 import { testDatabase } from '../support/test-store.ts'
+import { SECRET as DESK_SECRET, startUpstreamServer, type UpstreamServer } from '../support/upstream-server.ts'
 
 const PROGRAM = fileURLToPath(new URL('../support/upstream-program.ts', import.meta.url))
 const MANIFEST = `apiVersion: hallpass/v1
@@ -28,11 +33,29 @@ spec:
 `
 const SECRET = 'secret-of-the-notes-0123456789'
 
+const DESK = (url: string) => `apiVersion: hallpass/v1
+kind: Tool
+metadata: { name: desk }
+spec:
+  owners: [team/platform]
+  category: ticketing
+  resource: https://desk.example.com
+  scopes:
+    desk:use: { description: Use the desk, risk: low }
+  mcp:
+    url: ${url}
+    secret: env:HALLPASS_TOOL_DESK
+    tools: { slow: desk:use }
+`
+
+let desk: UpstreamServer
 let broker: SampleBroker
 let isOpen = false
 beforeEach(async () => {
   vi.stubEnv('HALLPASS_TOOL_NOTES', SECRET)
+  vi.stubEnv('HALLPASS_TOOL_DESK', DESK_SECRET)
   vi.stubEnv('HALLPASS_TOOL_OTHER', 'secret-of-another-tool')
+  desk = await startUpstreamServer()
   const commands = {
     notes: {
       command: process.execPath,
@@ -45,9 +68,13 @@ beforeEach(async () => {
     commands: JSON.stringify(commands),
     edit(scopesPath) {
       writeFileSync(join(scopesPath, 'tools', 'notes.yaml'), MANIFEST)
+      writeFileSync(join(scopesPath, 'tools', 'desk.yaml'), DESK(desk.url))
       const agent = join(scopesPath, 'agents', 'triage-bot.yaml')
-      const entry = '\n    - { tool: notes, scopes: [notes:read], approval: none, delivery: proxy }'
-      writeFileSync(agent, readFileSync(agent, 'utf8').replace(/^ {2}access:$/m, `  access:${entry}`))
+      const entries = [
+        ['notes', 'notes:read'],
+        ['desk', 'desk:use'],
+      ].map(([tool, scope]) => `\n    - { tool: ${tool}, scopes: [${scope}], approval: none, delivery: proxy }`)
+      writeFileSync(agent, readFileSync(agent, 'utf8').replace(/^ {2}access:$/m, `  access:${entries.join('')}`))
     },
   })
   isOpen = true
@@ -55,24 +82,29 @@ beforeEach(async () => {
 afterEach(async () => {
   vi.unstubAllEnvs()
   if (isOpen) await broker.close()
+  await desk.close()
 })
 
-test('a program of the operator is started, pinned, called, and gone with the broker (P7, S5)', async () => {
+const context = { caller: { role: 'admin', id: 'admin@example.com', bearer: 'brr_a' }, requestId: 'rid_pin' } as const
+
+/** Accepts what the tool's server says, once it was looked at. */
+async function pin(tool: string, name: string) {
   const { deps } = broker.running.broker
-  const context = { caller: { role: 'admin', id: 'admin@example.com', bearer: 'brr_a' }, requestId: 'rid_pin' } as const
   await vi.waitFor(
     async () =>
-      expect(unwrap(await listDefinitions(deps, context.caller, 'notes'))).toMatchObject([
-        { name: 'environment', status: 'waiting' },
-      ]),
+      expect(unwrap(await listDefinitions(deps, context.caller, tool))).toMatchObject([{ name, status: 'waiting' }]),
     { timeout: 20_000, interval: 250 },
   )
+  const [waiting] = unwrap(await listDefinitions(deps, context.caller, tool))
+  unwrap(await pinDefinition(deps, context, { tool, name, digest: waiting!.digest! }))
+}
+
+test('a program of the operator is started, pinned, called, and gone with the broker (P7, S5)', async () => {
   const agent = await MCP_CLIENTS['the official client, pinned to 2026-07-28']!(broker, 'triage-bot')
   const granted = await agent.call('request_access', { tool: 'notes', scopes: ['notes:read'], reason: 'INC-1' })
   expect(granted.body).toMatchObject({ status: 'granted', grant: { use: { resource: `${broker.url}/mcp` } } })
   expect(await agent.tools()).not.toContain('notes__environment')
-  const [waiting] = unwrap(await listDefinitions(deps, context.caller, 'notes'))
-  unwrap(await pinDefinition(deps, context, { tool: 'notes', name: 'environment', digest: waiting!.digest! }))
+  await pin('notes', 'environment')
   expect(await agent.tools()).toContain('notes__environment')
 
   const said = z
@@ -85,3 +117,48 @@ test('a program of the operator is started, pinned, called, and gone with the br
   await broker.close()
   expect(() => process.kill(said.pid, 0)).toThrow()
 })
+
+/** Heard of progress, its answer is a stream by then; with its session, the agent is cut off. */
+test.each([
+  ['grant', true],
+  ['grant', false],
+  ['session', true],
+  ['session', false],
+] as const)(
+  'revoking its %s ends a call under way at once, heard of progress: %s (P5)',
+  async (kind, hearsProgress) => {
+    await pin('desk', 'slow')
+    const agent = await MCP_CLIENTS['the official client, pinned to 2026-07-28']!(broker, 'triage-bot')
+    const granted = await agent.call('request_access', { tool: 'desk', scopes: ['desk:use'], reason: 'INC-1' })
+    const { grant } = z.object({ grant: z.object({ id: z.string() }) }).parse(granted.body)
+    const id = kind === 'grant' ? grant.id : String(decodeJwt(agent.sessionToken()).sid)
+    const client = new Client({ name: 'walk', version: '1' }, { versionNegotiation: { mode: { pin: '2026-07-28' } } })
+    const requestInit = { headers: { Authorization: `Bearer ${agent.sessionToken()}` } }
+    await client.connect(new StreamableHTTPClientTransport(new URL(`${broker.url}/mcp`), { requestInit }))
+    const heard: unknown[] = []
+    const under = client
+      .callTool(
+        { name: 'desk__slow', arguments: {} },
+        hearsProgress ? { onprogress: (one) => void heard.push(one) } : {},
+      )
+      .then(
+        (result) => JSON.stringify(result),
+        (thrown: unknown) => String(thrown),
+      )
+    await vi.waitFor(() => expect(hearsProgress ? heard : desk.seen).toHaveLength(1), 5_000)
+    const at = performance.now()
+    unwrap(await revoke(broker.running.broker.deps, context, { kind, id, reason: null }))
+    const said = await under
+    expect(performance.now() - at).toBeLessThan(2_000)
+    expect(said).toMatch(/ended|taken away|Connection closed|terminated/)
+    await vi.waitFor(() => expect(desk.ended()).toBe(1), 5_000)
+    await vi.waitFor(async () => {
+      const records = (await broker.running.broker.deps.store.records(0, 500)).map(({ bytes, opened }) =>
+        reveal(bytes, opened),
+      )
+      expect(records.findLast(({ kind }) => kind === 'tool.answered')?.body).toMatchObject({ ended: 'cut' })
+    }, 5_000)
+    await client.close()
+    await agent.close()
+  },
+)

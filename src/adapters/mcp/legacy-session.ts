@@ -10,6 +10,7 @@ import {
 import { BODY_BYTES } from '../../core/limits.ts'
 import type { Call } from './call.ts'
 import type { News } from './follow-access.ts'
+import { CUT_WORDS } from './owed-answer.ts'
 
 /** What sessions are made with. */
 export type SessionParts = {
@@ -44,7 +45,6 @@ type Exchange = { readonly ids: readonly RequestId[]; stop(why: string | null): 
 
 const NOTHING: News = { tools: false, resources: false, updated: [] }
 
-const CUT = 'Something of yours was taken away while this was under way. Call again.'
 const EXPIRED = 'Your session token ended while this was under way. Open a new session and call again.'
 
 /** It is `opened` once its client has said a proper `initialize`, and never after its agent was cut off. */
@@ -164,7 +164,7 @@ export async function openLegacySession(
       return request.method === 'GET' ? listen(request, call) : transport.handleRequest(request)
     },
     end() {
-      for (const exchange of [...exchanges]) exchange.stop(CUT)
+      for (const exchange of [...exchanges]) exchange.stop(CUT_WORDS)
       void transport.close()
     },
   }

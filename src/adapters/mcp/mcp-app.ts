@@ -19,6 +19,7 @@ import { createAccessFollower, type News } from './follow-access.ts'
 import { endsSession, httpRefusal } from './http-refusal.ts'
 import { readJsonBody } from './json-body.ts'
 import { createToolLists } from './list-tools.ts'
+import { withOwedAnswer } from './owed-answer.ts'
 import { createAgentServer, type ServerFor } from './serve-agent.ts'
 import { tracedMessage } from './traced-message.ts'
 
@@ -136,7 +137,12 @@ export function createMcpApp(edge: Edge, extend?: Extend): McpApp {
       await response.body?.cancel()
       return refuse(wasCut)
     }
-    if (!isStream(response)) response.headers.set('Cache-Control', 'no-store')
+    if (isStream(response)) {
+      // A session settles by itself what it owes.
+      const owes = methodOf(body) === 'tools/call' && !request.headers.has('mcp-session-id')
+      return owes ? withOwedAnswer(response, idOf(body), handler.cut) : response
+    }
+    response.headers.set('Cache-Control', 'no-store')
     return response
   }
 
@@ -180,6 +186,9 @@ const isStream = (response: Response) => response.headers.get('content-type')?.s
 
 const methodOf = (message: unknown): unknown =>
   typeof message === 'object' && message !== null && 'method' in message ? message.method : undefined
+
+const idOf = (message: unknown): unknown =>
+  typeof message === 'object' && message !== null && 'id' in message ? message.id : undefined
 
 const isListen = (body: unknown): boolean => methodOf(body) === 'subscriptions/listen'
 
