@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { trace } from '@opentelemetry/api'
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { createToolCalls } from '../../src/actions/tool-calls.ts'
 import { SAMPLE_OWNERS, type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
@@ -16,6 +16,7 @@ import { send } from '../attacks/wire.ts'
 import { keyOf } from '../support/mcp-clients.ts'
 import { startWiki, type Wiki } from '../support/proxied-wiki.ts'
 import { testDatabase } from '../support/test-store.ts'
+import { editForDesk, pinOnly, SECRET, startUpstreamServer, type UpstreamServer } from '../support/upstream-server.ts'
 import { openSession, readIdentity } from '../tools/people-and-agents.ts'
 import { post } from './support.ts'
 
@@ -24,16 +25,25 @@ const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProces
 
 let broker: SampleBroker
 let wiki: Wiki
+let desk: UpstreamServer
 let session: string
 beforeAll(async () => {
   trace.setGlobalTracerProvider(provider)
   wiki = await startWiki()
-  broker = await startSampleBroker({ ...(await testDatabase()), edit: wiki.edit })
+  desk = await startUpstreamServer()
+  vi.stubEnv('HALLPASS_TOOL_DESK', SECRET)
+  const edit = (scopesPath: string) => {
+    wiki.edit(scopesPath)
+    editForDesk(desk, scopesPath)
+  }
+  broker = await startSampleBroker({ ...(await testDatabase()), edit })
   session = await openSession(broker.url, await readIdentity('triage-bot', keyOf(broker, 'triage-bot')))
 })
 afterAll(async () => {
   await broker.close()
   wiki.close()
+  await desk.close()
+  vi.unstubAllEnvs()
   trace.disable()
 })
 beforeEach(() => exporter.reset())
@@ -120,6 +130,22 @@ describe('a trace', () => {
     expect(JSON.parse(text).headers.traceparent).toBe(`00-${TRACE}-${span('upstream')?.spanContext().spanId}-01`)
     expect(span('upstream')?.parentSpanContext?.spanId).toBe(span('/tools/{tool}')?.spanContext().spanId)
     expect(span('/tools/{tool}')?.attributes).toMatchObject({ 'hallpass.tool': 'wiki', 'hallpass.agent': 'triage-bot' })
+  })
+
+  test('goes on to a tool’s own MCP server, in the `_meta` of its call (SEP-414)', async () => {
+    await pinOnly(broker, 'desk')
+    await call('request_access', ask('desk', 'desk:use'))
+    exporter.reset()
+    const gone = call('desk__slow', {}, { traceparent: TRACEPARENT }).catch(() => undefined)
+    await expect.poll(() => desk.traceparents).toHaveLength(1)
+    desk.finish()
+    await gone
+    // Its end is written a moment later, for the same trace.
+    await expect.poll(() => exporter.getFinishedSpans().filter(({ name }) => name === 'store commit')).toHaveLength(2)
+    const upstream = span('upstream')
+    expect(upstream?.spanContext().traceId).toBe(TRACE)
+    expect(upstream?.attributes).toEqual({ 'hallpass.tool': 'desk' })
+    expect(desk.traceparents).toEqual([`00-${TRACE}-${upstream?.spanContext().spanId}-01`])
   })
 
   test('shows what an owner does, and the code of a refusal', async () => {

@@ -2,7 +2,9 @@
 // what the test has it say.
 
 import { once } from 'node:events'
+import { readFileSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createAdaptorServer } from '@hono/node-server'
 import {
@@ -14,6 +16,10 @@ import {
   type ServerContext,
   type Tool,
 } from '@modelcontextprotocol/server'
+import { expect, vi } from 'vitest'
+import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
+import type { SampleBroker } from '../../src/commands/sample-broker.ts'
+import { unwrap } from './store-on-disk.ts'
 
 export const SECRET = 'tickets-own-secret-0123456789'
 
@@ -36,12 +42,55 @@ export const TOOLS: Readonly<Record<string, Tool>> = {
   hidden: { name: 'hidden', description: 'No manifest names it.', inputSchema: schema({}) },
 }
 
+const MANIFEST = (url: string) => `apiVersion: hallpass/v1
+kind: Tool
+metadata: { name: desk }
+spec:
+  owners: [team/platform]
+  category: ticketing
+  resource: https://desk.example.com
+  scopes:
+    desk:use: { description: Use the desk, risk: low }
+  mcp:
+    url: ${url}
+    secret: env:HALLPASS_TOOL_DESK
+    tools: { slow: desk:use }
+`
+
+/** For `startSampleBroker`: the server as the tool `desk`, of which triage-bot may call `slow`. HALLPASS_TOOL_DESK is its secret. */
+export const editForDesk = ({ url }: Pick<UpstreamServer, 'url'>, scopesPath: string): void => {
+  writeFileSync(join(scopesPath, 'tools', 'desk.yaml'), MANIFEST(url))
+  allow(scopesPath, 'desk', 'desk:use')
+}
+
+/** Lets the sample's triage-bot have a scope without asking anybody, to be used through the broker. */
+export const allow = (scopesPath: string, tool: string, scope: string): void => {
+  const agent = join(scopesPath, 'agents', 'triage-bot.yaml')
+  const entry = `\n    - { tool: ${tool}, scopes: [${scope}], approval: none, delivery: proxy }`
+  writeFileSync(agent, readFileSync(agent, 'utf8').replace(/^ {2}access:$/m, `  access:${entry}`))
+}
+
+/** An admin accepts what the tool's server says of its one tool, once the broker has looked at it. */
+export async function pinOnly(broker: Pick<SampleBroker, 'running'>, tool: string): Promise<void> {
+  const { deps } = broker.running.broker
+  const context = { caller: { role: 'admin', id: 'admin@example.com', bearer: 'brr_a' }, requestId: 'rid_pin' } as const
+  const waiting = async () => {
+    const [one] = unwrap(await listDefinitions(deps, context.caller, tool))
+    expect(one).toMatchObject({ status: 'waiting' })
+    return one!
+  }
+  const { name, digest } = await vi.waitFor(waiting, { timeout: 20_000, interval: 250 })
+  unwrap(await pinDefinition(deps, context, { tool, name, digest: digest! }))
+}
+
 export type UpstreamServer = Awaited<ReturnType<typeof startUpstreamServer>>
 
 export async function startUpstreamServer() {
   const tools = new Map(Object.entries(TOOLS))
   const seen: { readonly name: string; readonly given: unknown; readonly authorization: string | null }[] = []
+  const traceparents: unknown[] = []
   let ended = 0
+  const finished = new AbortController()
   let asks: Parameters<typeof inputRequired.elicit>[0] | { url: string; message: string } = {
     message: 'Close it?',
     requestedSchema: { type: 'object', properties: { sure: { type: 'boolean' } }, required: ['sure'] },
@@ -60,8 +109,8 @@ export async function startUpstreamServer() {
           method: 'notifications/progress',
           params: { progressToken, progress: 1, total: 2, message: `half ${SECRET}` },
         })
-      await delay(30_000, undefined, { signal: mcpReq.signal }).catch(() => {
-        ended++
+      await delay(30_000, undefined, { signal: AbortSignal.any([mcpReq.signal, finished.signal]) }).catch(() => {
+        if (mcpReq.signal.aborted) ended++
       })
       return said('done')
     }
@@ -78,6 +127,7 @@ export async function startUpstreamServer() {
     server.setRequestHandler('tools/list', () => ({ tools: [...tools.values()] }))
     server.setRequestHandler('tools/call', ({ params }, context) => {
       const authorization = context.http?.req?.headers.get('authorization') ?? null
+      traceparents.push(context.mcpReq._meta?.traceparent)
       seen.push({ name: params.name, given: params.arguments ?? {}, authorization })
       return called(params.name, params.arguments ?? {}, context)
     })
@@ -95,8 +145,12 @@ export async function startUpstreamServer() {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/mcp`,
     /** Calls that reached it. */
     seen,
+    /** As its calls carried them. */
+    traceparents,
     /** Calls that were given up on. */
     ended: () => ended,
+    /** What takes its time is done, now and from now on. */
+    finish: () => finished.abort(),
     say: (tool: Tool) => void tools.set(tool.name, tool),
     ask: (what: typeof asks) => {
       asks = what

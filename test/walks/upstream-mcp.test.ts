@@ -1,21 +1,27 @@
 // The whole broker with a tool whose MCP server is a program of the operator's: started with what the configuration gives it
 // and nothing else, used by an agent that never sees its secret, and gone with the broker.
 
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
 import { decodeJwt } from 'jose'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { z } from 'zod'
-import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { reveal } from '../../src/core/record.ts'
 import { MCP_CLIENTS } from '../support/mcp-clients.ts'
 import { unwrap } from '../support/store-on-disk.ts'
 import { testDatabase } from '../support/test-store.ts'
-import { SECRET as DESK_SECRET, startUpstreamServer, type UpstreamServer } from '../support/upstream-server.ts'
+import {
+  allow,
+  SECRET as DESK_SECRET,
+  editForDesk,
+  pinOnly,
+  startUpstreamServer,
+  type UpstreamServer,
+} from '../support/upstream-server.ts'
 
 const PROGRAM = fileURLToPath(new URL('../support/upstream-program.ts', import.meta.url))
 const MANIFEST = `apiVersion: hallpass/v1
@@ -32,21 +38,6 @@ spec:
     tools: { environment: notes:read }
 `
 const SECRET = 'secret-of-the-notes-0123456789'
-
-const DESK = (url: string) => `apiVersion: hallpass/v1
-kind: Tool
-metadata: { name: desk }
-spec:
-  owners: [team/platform]
-  category: ticketing
-  resource: https://desk.example.com
-  scopes:
-    desk:use: { description: Use the desk, risk: low }
-  mcp:
-    url: ${url}
-    secret: env:HALLPASS_TOOL_DESK
-    tools: { slow: desk:use }
-`
 
 let desk: UpstreamServer
 let broker: SampleBroker
@@ -68,13 +59,8 @@ beforeEach(async () => {
     commands: JSON.stringify(commands),
     edit(scopesPath) {
       writeFileSync(join(scopesPath, 'tools', 'notes.yaml'), MANIFEST)
-      writeFileSync(join(scopesPath, 'tools', 'desk.yaml'), DESK(desk.url))
-      const agent = join(scopesPath, 'agents', 'triage-bot.yaml')
-      const entries = [
-        ['notes', 'notes:read'],
-        ['desk', 'desk:use'],
-      ].map(([tool, scope]) => `\n    - { tool: ${tool}, scopes: [${scope}], approval: none, delivery: proxy }`)
-      writeFileSync(agent, readFileSync(agent, 'utf8').replace(/^ {2}access:$/m, `  access:${entries.join('')}`))
+      allow(scopesPath, 'notes', 'notes:read')
+      editForDesk(desk, scopesPath)
     },
   })
   isOpen = true
@@ -85,26 +71,17 @@ afterEach(async () => {
   await desk.close()
 })
 
-const context = { caller: { role: 'admin', id: 'admin@example.com', bearer: 'brr_a' }, requestId: 'rid_pin' } as const
-
-/** Accepts what the tool's server says, once it was looked at. */
-async function pin(tool: string, name: string) {
-  const { deps } = broker.running.broker
-  await vi.waitFor(
-    async () =>
-      expect(unwrap(await listDefinitions(deps, context.caller, tool))).toMatchObject([{ name, status: 'waiting' }]),
-    { timeout: 20_000, interval: 250 },
-  )
-  const [waiting] = unwrap(await listDefinitions(deps, context.caller, tool))
-  unwrap(await pinDefinition(deps, context, { tool, name, digest: waiting!.digest! }))
-}
+const context = {
+  caller: { role: 'admin', id: 'admin@example.com', bearer: 'brr_a' },
+  requestId: 'rid_revoke',
+} as const
 
 test('a program of the operator is started, pinned, called, and gone with the broker (P7, S5)', async () => {
   const agent = await MCP_CLIENTS['the official client, pinned to 2026-07-28']!(broker, 'triage-bot')
   const granted = await agent.call('request_access', { tool: 'notes', scopes: ['notes:read'], reason: 'INC-1' })
   expect(granted.body).toMatchObject({ status: 'granted', grant: { use: { resource: `${broker.url}/mcp` } } })
   expect(await agent.tools()).not.toContain('notes__environment')
-  await pin('notes', 'environment')
+  await pinOnly(broker, 'notes')
   expect(await agent.tools()).toContain('notes__environment')
 
   const said = z
@@ -127,7 +104,7 @@ test.each([
 ] as const)(
   'revoking its %s ends a call under way at once, heard of progress: %s (P5)',
   async (kind, hearsProgress) => {
-    await pin('desk', 'slow')
+    await pinOnly(broker, 'desk')
     const agent = await MCP_CLIENTS['the official client, pinned to 2026-07-28']!(broker, 'triage-bot')
     const granted = await agent.call('request_access', { tool: 'desk', scopes: ['desk:use'], reason: 'INC-1' })
     const { grant } = z.object({ grant: z.object({ id: z.string() }) }).parse(granted.body)
