@@ -7,6 +7,7 @@ import type { AuditRecord, Subject } from '../core/record.ts'
 import { ok } from '../core/result.ts'
 import type { AgentCaller } from './authenticate-session.ts'
 import type { Deps } from './ports.ts'
+import { outsideTraces } from './tracing.ts'
 import { recordOf, transact } from './transact.ts'
 
 export type EndOfCall = {
@@ -48,9 +49,11 @@ export function createCallEnds(deps: Pick<Deps, 'store' | 'clock' | 'ids' | 'log
   const flush = () => {
     clearTimeout(timer)
     timer = undefined
-    writing = writing.then(write).catch((thrown: unknown) => {
-      deps.log.error({ error: String(thrown) }, 'ends of calls are not on the trail')
-    })
+    writing = writing
+      .then(() => outsideTraces(write))
+      .catch((thrown: unknown) => {
+        deps.log.error({ error: String(thrown) }, 'ends of calls are not on the trail')
+      })
     return writing
   }
   return {

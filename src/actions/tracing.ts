@@ -6,6 +6,7 @@ import {
   type Context,
   context,
   createTraceState,
+  ROOT_CONTEXT,
   type Span,
   SpanKind,
   SpanStatusCode,
@@ -32,6 +33,9 @@ export function withinTrace<T>(traceparent: unknown, tracestate: unknown, act: (
   })
   return context.with(remote, act)
 }
+
+/** Runs `act` as a part of no trace: work for many callers that one of them happened to start. */
+export const outsideTraces = <T>(act: () => T): T => context.with(ROOT_CONTEXT, act)
 
 /** The trace that is under way here, for the log; null: none. */
 export const currentTraceId = (): string | null => trace.getSpanContext(context.active())?.traceId ?? null

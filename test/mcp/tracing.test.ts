@@ -140,8 +140,6 @@ describe('a trace', () => {
     await expect.poll(() => desk.traceparents).toHaveLength(1)
     desk.finish()
     await gone
-    // Its end is written a moment later, for the same trace.
-    await expect.poll(() => exporter.getFinishedSpans().filter(({ name }) => name === 'store commit')).toHaveLength(2)
     const upstream = span('upstream')
     expect(upstream?.spanContext().traceId).toBe(TRACE)
     expect(upstream?.attributes).toEqual({ 'hallpass.tool': 'desk' })
