@@ -32,8 +32,12 @@ function mcpToolsOf(grant: Grant, tool: ToolValue | null): string[] {
   return reached.map((name) => shownName(grant.tool, name)).sort()
 }
 
-const callTools = (names: readonly string[]): string =>
-  `List your tools again and call ${names.join(' or ')}: you need no token. One that is not listed waits for an owner of the tool.`
+const NAMED = 5
+
+function callTools(names: readonly string[]): string {
+  const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : ''
+  return `List your tools again and call ${names.slice(0, NAMED).join(', ')}${more}: you need no token. What is not listed waits for an owner of the tool.`
+}
 
 function useOf(grant: Grant, tool: ToolValue | null, issuer: string) {
   const isProxied = grant.delivery === 'proxy'

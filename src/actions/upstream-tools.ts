@@ -241,5 +241,5 @@ const noAnswer = (tool: string, { why, message }: UpstreamFailure): Problem =>
       })
     : problem('overloaded', `The MCP server of ${tool} ${message}.`, {
         retryable: true,
-        hint: 'Try again in a while; tell an operator if it lasts. Whether the tool did what was asked is not known.',
+        hint: `Try again in a while; tell an operator if it lasts.${why === 'unreachable' ? '' : ' Whether the tool did what was asked is not known.'}`,
       })

@@ -33,10 +33,15 @@ export function judgeMcpCall(
         hint: 'Use another tool, or ask an owner.',
         detail: argument === null ? 'no argument carries it' : 'the definition declares no such argument',
       })
-    if (!isWithin(Object.hasOwn(given, argument) ? given[argument] : undefined, values))
-      return problem('details_not_allowed', `The grant does not reach this "${argument}".`, {
-        hint: `Give "${argument}" as ${values.map((value) => JSON.stringify(value)).join(' or ')}.`,
-      })
+    const value = Object.hasOwn(given, argument) ? given[argument] : undefined
+    if (!isWithin(value, values))
+      return problem(
+        'details_not_allowed',
+        `The grant does not reach ${value === undefined ? 'a call without' : 'this'} "${argument}".`,
+        {
+          hint: `Give "${argument}" as ${values.map((value) => JSON.stringify(value)).join(' or ')}.`,
+        },
+      )
   }
   // What its definition does not declare might name the same thing again.
   const stray = Object.keys(given).find((name) => !declared.includes(name))

@@ -413,3 +413,40 @@ test('a session of 2025 is told of progress, and its cancellation ends the call 
   expect(heard).toMatchObject([{ progress: 1, total: 2 }])
   await vi.waitFor(() => expect(server.ended()).toBe(1), 5_000)
 })
+
+test('what a model reads of such tools, refusals too, is written down (P8)', async () => {
+  const pages: string[] = []
+  const steady = (text: string) =>
+    text
+      .replaceAll(served.issuer, 'https://hallpass.example.com')
+      .replaceAll(/\b(grt|req|rid)_[A-Za-z0-9_-]{8,}/g, '$1_…')
+  const note = async (what: string, name: string, given: Record<string, unknown> = { queue: 'incidents' }) => {
+    const said = await call(client, name, given)
+    const heading = `${what}: ${name} ${steady(JSON.stringify(given))}${said.isError === true ? ' (isError)' : ''}`
+    pages.push(`── ${heading}\n${steady(textOf(said))}\n`)
+  }
+  const { client } = await start()
+  await note('never listed, no grant', 'tickets__slow')
+  const { id } = await granted(client)
+  await note('granted', 'access_status', { grantId: id })
+  await note('not accepted by an owner yet', 'tickets__comment')
+  await pinAll()
+  await client.listTools()
+  await note('called', 'tickets__comment', { queue: 'incidents', body: 'Root cause found' })
+  await note('beyond its details', 'tickets__comment', { queue: 'billing', body: 'x' })
+  await note('without the detail', 'tickets__slow', {})
+  await note('what nobody declared', 'tickets__slow', { queue: 'incidents', as: 'root' })
+  await note('no such tool', 'tickets__hidden')
+  server.say({ ...TOOLS.comment!, description: 'Changed.' })
+  await looked()
+  await note('suspended', 'tickets__comment')
+  const under = note('ended meanwhile', 'tickets__slow')
+  await vi.waitFor(() => expect(server.seen.at(-1)?.name).toBe('slow'), 5_000)
+  unwrap(await revoke(served.deps, operator, { kind: 'grant', id, reason: null }))
+  await under
+  await note('after it ended', 'tickets__slow')
+  await granted(client)
+  await server.close()
+  await note('its server is gone', 'tickets__slow')
+  await expect(pages.join('\n')).toMatchFileSnapshot('model-view/upstream.txt')
+})

@@ -124,18 +124,21 @@ export async function callTool(
   }
 }
 
-/** What a client may call for because it was listed once (P3). */
-const OFFERED_ONCE: ReadonlySet<ProblemCode> = new Set(['unknown_tool', 'scope_not_in_manifest', 'details_not_allowed'])
+/** Refusals of what a client may call for because it was listed once (P3), and what they say then. */
+export type Changed = { readonly codes: ReadonlySet<ProblemCode>; readonly changed: string }
+const OUR_OWN: Changed = {
+  codes: new Set(['unknown_tool', 'scope_not_in_manifest', 'details_not_allowed']),
+  changed: 'Your access changed since you listed your tools: list them again.',
+}
 
 /** Many clients pass over what they are told of changes: then the refusal says it. */
 export async function withChange(
   call: Call,
   name: string,
   refusal: Problem,
-  codes: ReadonlySet<ProblemCode> = OFFERED_ONCE,
+  { codes, changed }: Changed = OUR_OWN,
 ): Promise<Problem> {
   if (!codes.has(refusal.code) || !(await call.hasStaleTools(name))) return refusal
-  const changed = 'Your access changed since you listed your tools: list them again.'
   return { ...refusal, hint: refusal.hint === undefined ? changed : `${changed} ${refusal.hint}` }
 }
 

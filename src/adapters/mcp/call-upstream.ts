@@ -13,11 +13,11 @@ import type { Edge } from '../../actions/edge.ts'
 import type { McpAnswer } from '../../actions/ports.ts'
 import { toolOfShown } from '../../core/manifest-mcp.ts'
 import type { Question } from '../../core/mcp-question.ts'
-import { type Problem, type ProblemCode, problem } from '../../core/problem.ts'
+import { type Problem, problem } from '../../core/problem.ts'
 import { refused } from './answers.ts'
 import { createAskedCalls } from './asked-calls.ts'
 import type { Call } from './call.ts'
-import { brokenWorld, plausibleTool, withChange } from './call-tool.ts'
+import { brokenWorld, type Changed, plausibleTool, withChange } from './call-tool.ts'
 import type { Meanwhile } from './meanwhile.ts'
 import { type RunningCall, runCall } from './running-call.ts'
 import type { Told } from './told.ts'
@@ -114,17 +114,20 @@ const notAState: Problem = problem(
   },
 )
 
-/** It is called for because it was listed once. */
-const GONE_WITH_ACCESS: ReadonlySet<ProblemCode> = new Set([
-  'unknown_tool',
-  'scope_not_in_manifest',
-  'details_not_allowed',
-  'approval_required',
-  'grant_revoked',
-  'grant_expired',
-  'tool_locked',
-  'invalid_request',
-])
+/** A name that is made up, and one that was listed once, look alike. */
+const GONE_WITH_ACCESS: Changed = {
+  codes: new Set([
+    'unknown_tool',
+    'scope_not_in_manifest',
+    'details_not_allowed',
+    'approval_required',
+    'grant_revoked',
+    'grant_expired',
+    'tool_locked',
+    'invalid_request',
+  ]),
+  changed: 'Your list of tools is out of date: list them again.',
+}
 
 /** Clients hold structured content to the outputSchema that the server gave its tool, of which our refusals know nothing. */
 const withoutStructure = ({ structuredContent: _, ...refusal }: CallToolResult): CallToolResult => refusal
