@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { createUpstreamTools, type UpstreamTools } from '../../src/actions/upstream-tools.ts'
+import { createToolLists } from '../../src/adapters/mcp/list-tools.ts'
 import { createUpstreamMcp } from '../../src/adapters/upstream-mcp/upstream-mcp.ts'
 import { UPSTREAM_MCP } from '../../src/core/limits.ts'
 import type { Manifest, ToolMcp } from '../../src/core/manifest.ts'
@@ -191,6 +192,20 @@ describe('with a grant', () => {
     expect(refused).toMatchObject({ isError: true })
     expect(textOf(refused)).toContain('approval_required')
     expect(server.seen).toEqual([])
+  })
+
+  test('the list is compiled once for as long as nothing of it changes (P3)', async () => {
+    const lists = createToolLists(served.edge)
+    const list = await lists.of('triage-bot')
+    expect(await lists.of('triage-bot')).toBe(list)
+    server.say({ ...TOOLS.slow!, description: 'Takes longer.' })
+    await looked()
+    await pinAll()
+    const changed = await lists.of('triage-bot')
+    expect(changed).not.toBe(list)
+    expect(changed.map(({ name }) => name)).toEqual(list.map(({ name }) => name))
+    served.clock.advance(8 * 3600)
+    expect((await lists.of('triage-bot')).map(({ name }) => name)).not.toContain('tickets__slow')
   })
 
   test('what a limited grant does not reach is refused before the server hears of it (S9)', async () => {
