@@ -9,6 +9,7 @@ import { err, ok, type Result } from '../core/result.ts'
 import { type AdmittedMcpCall, admitMcpCall, judgeMcpAgain, listShownTools, type ShownTool } from './admit-mcp-call.ts'
 import type { AgentCaller } from './authenticate-session.ts'
 import { createCallEnds } from './call-ends.ts'
+import { type CallMeter, UNMETERED } from './call-meter.ts'
 import { createLiveCalls } from './live-calls.ts'
 import { keepDefinitions, type Looked } from './look-at-definitions.ts'
 import { type Deps, type UpstreamCall, UpstreamFailure, type UpstreamMcp, type UpstreamResult } from './ports.ts'
@@ -37,12 +38,13 @@ export type UpstreamToolsLimits = {
   readonly [K in 'callsPerAgent' | 'callsPerServer' | 'lookMs' | 'lookAgainMs']: number
 } & { readonly recheckMs: number }
 
-const LIMITS: UpstreamToolsLimits = { ...UPSTREAM_MCP, recheckMs: 5_000 }
+export const UPSTREAM_TOOLS: UpstreamToolsLimits = { ...UPSTREAM_MCP, recheckMs: 5_000 }
 
 export function createUpstreamTools(
   deps: Deps,
   servers: UpstreamMcp,
-  limits: UpstreamToolsLimits = LIMITS,
+  limits: UpstreamToolsLimits = UPSTREAM_TOOLS,
+  meter: CallMeter = UNMETERED,
 ): UpstreamTools {
   const live = createLiveCalls(deps, limits)
   const ends = createCallEnds(deps)
@@ -104,26 +106,26 @@ export function createUpstreamTools(
     async call(caller, { shown, given, requestId, signal, onProgress, ask }) {
       const sentBytes = Buffer.byteLength(JSON.stringify(given))
       if (sentBytes > UPSTREAM_MCP.argumentBytes)
-        return err(
+        return refused(
           problem('invalid_request', `The arguments come to more than ${UPSTREAM_MCP.argumentBytes} bytes.`, {
             hint: 'Send less at once.',
           }),
         )
       const place = live.enter(caller.agent)
-      if (!place.ok) return place
+      if (!place.ok) return refused(place.error)
       try {
         const call = { shown, given, requestId }
+        const cameAt = deps.clock.monotonic()
         const admitted = await admitMcpCall(deps, caller, call)
-        if (!admitted.ok) return admitted
+        if (!admitted.ok) return refused(admitted.error)
         const startedAt = deps.clock.monotonic()
-        const note = (ended: CallEnd, receivedBytes: number) =>
-          ends.note(admitted.value, requestId, {
-            status: null,
-            ended,
-            sentBytes,
-            receivedBytes,
-            afterMilliseconds: Math.max(0, Math.round(deps.clock.monotonic() - startedAt)),
-          })
+        const measured = meter.admitted(admitted.value.tool, startedAt - cameAt)
+        const note = (ended: CallEnd, receivedBytes: number) => {
+          const afterMilliseconds = Math.max(0, Math.round(deps.clock.monotonic() - startedAt))
+          const end = { status: null, ended, sentBytes, receivedBytes, afterMilliseconds }
+          measured(end)
+          ends.note(admitted.value, requestId, end)
+        }
         const room = enterServer(admitted.value.tool)
         if (!room.ok) {
           note('unreachable', 0)
@@ -170,6 +172,11 @@ export function createUpstreamTools(
       await live.close()
       await ends.flush()
     },
+  }
+
+  function refused(why: Problem): Result<never, Problem> {
+    meter.refused(why.code)
+    return err(why)
   }
 
   async function carried(

@@ -17,7 +17,7 @@ import { reconcileTools } from '../actions/reconcile-tool.ts'
 import { ensureKeys, tendKeys } from '../actions/rotate-keys.ts'
 import { createTakingAway } from '../actions/take-accounts-away.ts'
 import { recordOf, transact } from '../actions/transact.ts'
-import { createUpstreamTools } from '../actions/upstream-tools.ts'
+import { createUpstreamTools, UPSTREAM_TOOLS } from '../actions/upstream-tools.ts'
 import { createConsoleApp } from '../adapters/console/console-app.ts'
 import { createApiApp } from '../adapters/http/api-app.ts'
 import { countedRefusals, createMetrics } from '../adapters/http/metrics.ts'
@@ -85,7 +85,8 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
   const { openSecret } = broker
   const openProgram = programOpener(commands.value, openSecret)
   const { monotonic } = deps.clock
-  const upstreamTools = createUpstreamTools(deps, createUpstreamMcp({ openSecret, openProgram, log, monotonic }))
+  const servers = createUpstreamMcp({ openSecret, openProgram, log, monotonic })
+  const upstreamTools = createUpstreamTools(deps, servers, UPSTREAM_TOOLS, metrics.calls)
   const edge: Edge = { ...plain, refusals: countedRefusals(plain.refusals, metrics), upstreamTools }
 
   const mcp = createMcpApp(edge)

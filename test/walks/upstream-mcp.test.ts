@@ -135,6 +135,8 @@ test.each([
       )
       expect(records.findLast(({ kind }) => kind === 'tool.answered')?.body).toMatchObject({ ended: 'cut' })
     }, 5_000)
+    const metrics = await fetch(`${broker.url}/metrics`, { headers: { authorization: `Bearer ${broker.adminToken}` } })
+    expect(await metrics.text()).toContain('hallpass_proxied_calls_total{tool="desk",status="none",ended="cut"} 1')
     await client.close()
     await agent.close()
   },

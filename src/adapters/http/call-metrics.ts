@@ -1,16 +1,8 @@
-// Calls through the proxy, measured: how they ended, how long they took, what was refused. A tool is named only once its
+// Calls of tools through the broker, measured: how they ended, how long they took, what was refused. A tool is named only once its
 // call was admitted, so that no caller makes a label.
 
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
-import type { EndOfCall } from '../../actions/call-ends.ts'
-import type { ProblemCode } from '../../core/problem.ts'
-
-export type CallMeter = {
-  /** A call that was judged and is on the trail, and how long that took; the function says how it ended. */
-  admitted(tool: string, milliseconds: number): (end: EndOfCall) => void
-  /** A call that the tool never heard of. */
-  refused(code: ProblemCode): void
-}
+import type { CallMeter } from '../../actions/call-meter.ts'
 
 /** An answer as bad as 200 with an error inside is for the tool's own metrics. */
 const classOf = (status: number | null) => (status === null ? 'none' : `${Math.floor(status / 100)}xx`)
@@ -19,7 +11,7 @@ export function createCallMeter(registry: Registry): CallMeter {
   const registers = [registry]
   const calls = new Counter({
     name: 'hallpass_proxied_calls_total',
-    help: 'Calls through the proxy that were let through, by tool, class of status and how they ended.',
+    help: 'Calls through the proxy, and of tools of MCP servers, that were let through, by tool, class of status and end.',
     labelNames: ['tool', 'status', 'ended'],
     registers,
   })

@@ -2,13 +2,14 @@
 // caller chose, an agent, an id or a secret.
 
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { CallMeter } from '../../actions/call-meter.ts'
 import type { Edge } from '../../actions/edge.ts'
 import type { Refusals } from '../../actions/note-refusals.ts'
 import { type Deps, StoreUnavailable } from '../../actions/ports.ts'
 import { readLoad } from '../../actions/read-status.ts'
 import type { ProblemCode } from '../../core/problem.ts'
 import type { Occupied } from './admission.ts'
-import { type CallMeter, createCallMeter } from './call-metrics.ts'
+import { createCallMeter } from './call-metrics.ts'
 
 export type Metrics = {
   request(route: string, status: number): void

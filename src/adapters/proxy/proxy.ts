@@ -5,13 +5,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type AdmittedCall, admitCall, judgeAgain } from '../../actions/admit-call.ts'
 import type { Claims } from '../../actions/authenticate-session.ts'
 import { createCallEnds, type EndOfCall } from '../../actions/call-ends.ts'
+import { type CallMeter, UNMETERED } from '../../actions/call-meter.ts'
 import type { Edge } from '../../actions/edge.ts'
 import { createLiveCalls } from '../../actions/live-calls.ts'
 import { StoreUnavailable } from '../../actions/ports.ts'
 import { createProxySecrets, type OpenSecret } from '../../actions/proxy-secret.ts'
 import { calledSpan, servedSpan } from '../../actions/tracing.ts'
 import { PROXY } from '../../core/limits.ts'
-import { type Problem, type ProblemCode, problem } from '../../core/problem.ts'
+import { type Problem, problem } from '../../core/problem.ts'
 import { passCall } from './pass-call.ts'
 import { type ReadCall, readCall } from './read-call.ts'
 import { type Refused, refusalBody, refusalHeaders, refused } from './refusal.ts'
@@ -37,17 +38,10 @@ export type ProxyLimits = { readonly [K in 'callsPerAgent' | 'idleMs' | 'connect
 
 const ROUTE = '/tools'
 
-/** Who counts calls: told of a tool's name once a call to it was admitted, and then how the call ended. */
-export type Meter = {
-  admitted(tool: string, milliseconds: number): (end: EndOfCall) => void
-  refused(code: ProblemCode): void
-}
-const UNMETERED: Meter = { admitted: () => () => {}, refused: () => {} }
-
 export function createProxy(
   edge: Edge,
   openSecret: OpenSecret,
-  { limits = PROXY, meter = UNMETERED }: { readonly limits?: ProxyLimits; readonly meter?: Meter } = {},
+  { limits = PROXY, meter = UNMETERED }: { readonly limits?: ProxyLimits; readonly meter?: CallMeter } = {},
 ): ToolProxy {
   const { deps } = edge
   const upstreams = createUpstreams(limits.idleMs)
