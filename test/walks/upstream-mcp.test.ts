@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
 import { decodeJwt } from 'jose'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { z } from 'zod'
@@ -23,6 +24,7 @@ import {
   type UpstreamServer,
 } from '../support/upstream-server.ts'
 
+const CLI = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
 const PROGRAM = fileURLToPath(new URL('../support/upstream-program.ts', import.meta.url))
 const MANIFEST = `apiVersion: hallpass/v1
 kind: Tool
@@ -139,5 +141,39 @@ test.each([
     expect(await metrics.text()).toContain('hallpass_proxied_calls_total{tool="desk",status="none",ended="cut"} 1')
     await client.close()
     await agent.close()
+  },
+)
+
+test.each([
+  ['2026-07-28', { versionNegotiation: { mode: { pin: '2026-07-28' } } }],
+  ['2025-11-25', {}],
+] as const)(
+  'a client of %s that speaks stdio alone uses them through the bridge, and nothing is redeemed (P7)',
+  async (_era, options) => {
+    await pinOnly(broker, 'desk')
+    const client = new Client({ name: 'walk', version: '1' }, options)
+    const env = {
+      PATH: process.env.PATH ?? '',
+      HALLPASS_URL: broker.url,
+      HALLPASS_AGENT: 'triage-bot',
+      HALLPASS_AGENT_KEY: broker.agents['triage-bot']!.keyPath,
+    }
+    await client.connect(
+      new StdioClientTransport({ command: process.execPath, args: [CLI, 'mcp'], env, stderr: 'ignore' }),
+    )
+    const asked = { tool: 'desk', scopes: ['desk:use'], reason: 'INC-1' }
+    const granted = await client.callTool({ name: 'request_access', arguments: asked })
+    expect(granted.structuredContent).toMatchObject({ status: 'granted', grant: { use: { tools: ['desk__slow'] } } })
+    expect(JSON.stringify(granted)).not.toContain('headerFile')
+    expect((await client.listTools()).tools.map(({ name }) => name)).toContain('desk__slow')
+    const heard: unknown[] = []
+    const onprogress = (one: unknown) => {
+      heard.push(one)
+      desk.finish()
+    }
+    const said = await client.callTool({ name: 'desk__slow', arguments: {} }, { onprogress })
+    expect(said).toMatchObject({ content: [{ text: 'done' }] })
+    expect(heard).toMatchObject([{ progress: 1, total: 2, message: 'half [secret]' }])
+    await client.close()
   },
 )
