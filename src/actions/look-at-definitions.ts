@@ -12,14 +12,6 @@ import { sliceId } from '../core/slice.ts'
 import type { Deps } from './ports.ts'
 import { type Look, recordOf, transact } from './transact.ts'
 
-export type Looked = {
-  readonly at: Instant
-  /** Why the server could not be asked; null where it answered. */
-  readonly failure: string | null
-  /** Tools of the manifest that it does not have. */
-  readonly missing: readonly string[]
-}
-
 export const definitionId = (tool: string, name: string): string => `${tool}/${name}`
 
 const read = (name: string, raw: unknown, place: string, at: Instant): SeenDefinition => {

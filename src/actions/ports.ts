@@ -232,6 +232,15 @@ export interface ToolCalls {
   health(tool: string): ToolHealth
 }
 
+/** How the last look at a tool's MCP server went. */
+export type Looked = {
+  readonly at: Instant
+  /** Why the server could not be asked; null where it answered. */
+  readonly failure: string | null
+  /** Tools of the manifest that it does not have. */
+  readonly missing: readonly string[]
+}
+
 /** Why a tool's MCP server gave no answer that could be passed on. */
 export class UpstreamFailure extends Error {
   override name = 'UpstreamFailure'
@@ -366,6 +375,8 @@ export type Deps = {
   readonly toolCalls: ToolCalls
   /** What was last found in each tool with accounts, since this process started. */
   readonly drifts: Map<string, Reconciled>
+  /** By tool: how the last look of this process at its MCP server went; absent before the first. */
+  readonly looks: Map<string, Looked>
   readonly clock: Clock
   readonly ids: Ids
   readonly guards: Guards

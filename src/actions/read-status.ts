@@ -7,6 +7,7 @@ import type { Kind, Rows } from '../core/model.ts'
 import type { Problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import type { ToolValue } from '../core/slice.ts'
 import { authorize } from './authorize.ts'
 import { lastDrill } from './drill-tool.ts'
 import { readerOf } from './list-rows.ts'
@@ -16,6 +17,7 @@ import { isClockBehind } from './readiness.ts'
 import { presentRevocation } from './revoke.ts'
 import { expiringVerifiers } from './revoke-bearer.ts'
 import { presentReconciled } from './see-tools.ts'
+import { definitionsStanding } from './standing-definitions.ts'
 import { toolsInForce } from './tools-in-force.ts'
 
 const SHOWN = 100
@@ -41,14 +43,20 @@ export type Load = {
   readonly accountsOutstanding: number
   /** Tool with accounts → whether it is left alone for now, after failures. */
   readonly leftAlone: ReadonlyMap<string, boolean>
+  /** What tools' MCP servers say that nobody accepted, and tools whose server could not be asked the last time. */
+  readonly definitions: Readonly<Record<'waiting' | 'suspended', number>>
+  readonly serversUnread: number
 }
 
 /** What metrics show of it; each counted up to 10,000. */
-export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts' | 'toolCalls'>): Promise<Load> {
+export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts' | 'looks' | 'toolCalls'>): Promise<Load> {
   const now = deps.clock.now()
   const { limits, health } = deps.toolCalls
   const leaving = await all(deps, 'account', { state: 'leaving' })
-  const tools = [...(await toolsInForce(deps))].filter(([, { target }]) => target.type !== 'none')
+  const inForce = await toolsInForce(deps)
+  const tools = [...inForce].filter(([, { target }]) => target.type !== 'none')
+  const servers = await serversOf(deps, inForce)
+  const sum = (of: 'waiting' | 'suspended') => servers.reduce((all, one) => all + one[of], 0)
   const open = await all(deps, 'revocation', { state: 'open' })
   const accounts = async (state: string) => (await all(deps, 'account', { state })).length
   const seen = [...deps.drifts.values()]
@@ -60,6 +68,8 @@ export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts' | '
       leaving: leaving.length,
     },
     accountsOutstanding: leaving.filter(({ leavingSince }) => now - (leavingSince ?? now) > limits.goneMs).length,
+    definitions: { waiting: sum('waiting'), suspended: sum('suspended') },
+    serversUnread: servers.filter(({ failure }) => failure !== undefined).length,
     leftAlone: new Map(tools.map(([tool]) => [tool, health(tool).state === 'open'])),
     drift: Object.fromEntries(DRIFTS.map((drift) => [drift, found(drift)])) as Record<Drift, number>,
     toolsUnread: seen.filter(({ failure }) => failure !== null).length,
@@ -71,6 +81,7 @@ export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts' | '
 
 async function statusNow(deps: Deps) {
   const now = deps.clock.now()
+  const inForce = await toolsInForce(deps)
   const [installation, tree, open, requests, widenings, locks, agents, keys, verifiers, room] = await Promise.all([
     deps.store.read(['installation/self']).then((snapshot) => snapshot.get('installation', 'self')),
     deps.store.tree(),
@@ -114,7 +125,7 @@ async function statusNow(deps: Deps) {
     },
     signingKey: signing === undefined ? null : { kid: signing.id, since: rfc3339(signing.signsFrom) },
     drills: await Promise.all(
-      [...(await toolsInForce(deps))]
+      [...inForce]
         .filter(([, { target }]) => target.type !== 'none')
         .slice(0, SHOWN)
         .map(async ([tool]) => ({ tool, last: await lastDrill(deps, tool) })),
@@ -128,12 +139,23 @@ async function statusNow(deps: Deps) {
       }))
       .filter(({ reachable, found, failure }) => !reachable || found > 0 || failure !== undefined)
       .slice(0, SHOWN),
+    // Those of which something waits or is not there.
+    mcp: (await serversOf(deps, inForce))
+      .filter((one) => one.waiting + one.suspended + one.missing > 0 || one.failure !== undefined)
+      .slice(0, SHOWN),
     verifiersExpiring: verifiers.map(({ id, subject, expiresAt }) => ({
       id,
       tool: subject,
       expiresAt: rfc3339(expiresAt),
     })),
   }
+}
+
+async function serversOf(deps: Pick<Deps, 'store' | 'looks'>, inForce: ReadonlyMap<string, ToolValue>) {
+  const all = await Promise.all(
+    [...inForce].map(async ([tool, value]) => ({ tool, standing: await definitionsStanding(deps, value) })),
+  )
+  return all.flatMap(({ tool, standing }) => (standing === null ? [] : [{ tool, ...standing }]))
 }
 
 async function all<K extends Kind>(deps: Pick<Deps, 'store'>, kind: K, where: Where): Promise<Rows[K][]> {

@@ -13,6 +13,7 @@ import { lastDrill } from './drill-tool.ts'
 import { listRows } from './list-rows.ts'
 import type { Caller, Context, Deps, Reconciled } from './ports.ts'
 import { reconcileTool } from './reconcile-tool.ts'
+import { definitionsStanding } from './standing-definitions.ts'
 
 export type ToolView = Awaited<ReturnType<typeof viewOf>>
 
@@ -48,8 +49,10 @@ async function toolInForce(deps: Pick<Deps, 'store'>, name: string): Promise<Too
   return value?.of === 'tool' ? value : null
 }
 
-async function viewOf(deps: Deps, { name, category, resource, token, target }: ToolValue, accounts: number) {
+async function viewOf(deps: Deps, value: ToolValue, accounts: number) {
+  const { name, category, resource, token, target } = value
   const last = deps.drifts.get(name)
+  const mcp = await definitionsStanding(deps, value)
   return {
     name,
     category,
@@ -63,6 +66,7 @@ async function viewOf(deps: Deps, { name, category, resource, token, target }: T
           reachable: deps.toolCalls.health(name).state === 'closed',
           drill: await lastDrill(deps, name),
         }),
+    ...(mcp === null ? {} : { mcp }),
     ...(last === undefined ? {} : { reconciled: presentReconciled(last) }),
   }
 }

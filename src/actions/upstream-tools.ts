@@ -11,8 +11,15 @@ import type { AgentCaller } from './authenticate-session.ts'
 import { createCallEnds } from './call-ends.ts'
 import { type CallMeter, UNMETERED } from './call-meter.ts'
 import { createLiveCalls } from './live-calls.ts'
-import { keepDefinitions, type Looked } from './look-at-definitions.ts'
-import { type Deps, type UpstreamCall, UpstreamFailure, type UpstreamMcp, type UpstreamResult } from './ports.ts'
+import { keepDefinitions } from './look-at-definitions.ts'
+import {
+  type Deps,
+  type Looked,
+  type UpstreamCall,
+  UpstreamFailure,
+  type UpstreamMcp,
+  type UpstreamResult,
+} from './ports.ts'
 import { toolsInForce } from './tools-in-force.ts'
 import { calledSpan } from './tracing.ts'
 
@@ -48,7 +55,7 @@ export function createUpstreamTools(
 ): UpstreamTools {
   const live = createLiveCalls(deps, limits)
   const ends = createCallEnds(deps)
-  const looks = new Map<string, Looked>()
+  const { looks } = deps
   /** By tool: when its server is looked at next, on the monotonic clock, and what it was looked at as. */
   const due = new Map<string, { readonly at: number; readonly of: string }>()
   const looking = new Set<Promise<void>>()

@@ -217,6 +217,10 @@ export const DEFINITION = {
   bytes: 64 * KIB,
   depth: 24,
   nodes: 4_000,
+  /** All its lines, as a person who accepts it reads them. */
+  shownChars: 512 * KIB,
+  /** Accepted or taken back by one call. */
+  perCall: 64,
   /** Lines of before times lines of after that are compared one by one. */
   diffCells: 1_000_000,
 } as const

@@ -63,7 +63,10 @@ function read(name: string, raw: unknown): Result<ToolDefinition, string> {
     ...(Object.keys(hints).length === 0 ? {} : { annotations: hints }),
   }
   const bytes = Buffer.byteLength(definitionText(definition))
-  return bytes > DEFINITION.bytes ? err(`comes to more than ${DEFINITION.bytes} bytes`) : ok(definition)
+  if (bytes > DEFINITION.bytes) return err(`comes to more than ${DEFINITION.bytes} bytes`)
+  // A place is said with each line below it: long keys over many values come to far more than was sent.
+  linesOf(definition)
+  return ok(definition)
 }
 
 function hintsOf(annotations: unknown, text: (what: string, value: unknown, max: number) => string): Fields {
@@ -124,13 +127,25 @@ export function definitionDiff(from: ToolDefinition | null, to: ToolDefinition):
 }
 
 const PIECE = 160
+/** A place that is longer is a text like any other: cut into pieces with what it holds. */
+const PLACE_MAX = 64
 
 function linesOf(definition: ToolDefinition): string[] {
   const lines: string[] = []
+  let room: number = DEFINITION.shownChars
+  const push = (line: string) => {
+    room -= line.length
+    if (room < 0) throw new Unfit(`takes more than ${DEFINITION.shownChars} characters to show to a person`)
+    lines.push(line)
+  }
   const say = (place: string, value: string) => {
-    for (const line of value.split('\n'))
-      for (let at = 0; at === 0 || at < line.length; at += PIECE)
-        lines.push(`${place}${at === 0 ? ':' : ' …'} ${line.slice(at, at + PIECE)}`)
+    const isLong = place.length > PLACE_MAX
+    const goesOn = isLong ? '…' : `${place} …`
+    for (const line of value.split('\n')) {
+      const text = isLong ? `${place}: ${line}` : line
+      for (let at = 0; at === 0 || at < text.length; at += PIECE)
+        push(`${at > 0 ? `${goesOn} ` : isLong ? '' : `${place}: `}${text.slice(at, at + PIECE)}`)
+    }
   }
   const walk = (place: string, value: Json) => {
     if (typeof value === 'string') say(place, value)

@@ -204,6 +204,10 @@ export const RECORD_KINDS = {
     'Somebody accepted what an upstream MCP server says of a tool: agents are shown this and nothing else.',
     z.strictObject({ name: word, digest: sha256, before: sha256.nullable() }),
   ),
+  'definition.withdrawn': kind(
+    'Somebody took back what was accepted of a tool of an upstream MCP server: agents see and call it no longer.',
+    z.strictObject({ name: word, before: sha256, reason: freeText.optional() }),
+  ),
   'tool.drift': kind(
     'A tool holds something else than it should, first seen now. `name` and `rights` are in its own words.',
     z.strictObject({

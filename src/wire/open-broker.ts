@@ -94,6 +94,7 @@ export async function openBroker(config: Config, log: Log, connections: Connecti
     targets,
     toolCalls: createToolCalls(systemClock, TARGET),
     drifts: new Map(),
+    looks: new Map(),
     clock: systemClock,
     ids,
     guards: connections.guards({ store, clock: systemClock }),

@@ -53,6 +53,7 @@ const bodies: { [K in RecordKind]: RecordBody<K> } = {
   },
   'definition.offered': { name: 'create_issue', digest: sha, pinned: null, because: 'new' },
   'definition.pinned': { name: 'create_issue', digest: sha, before: sha },
+  'definition.withdrawn': { name: 'create_issue', before: sha, reason },
   'token.inspected': { found: 'bearer', bearer: 'brr_1' },
   'tool.drilled': {
     name: 'hp-0123456789abcdef',

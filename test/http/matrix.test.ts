@@ -81,6 +81,13 @@ const CASES: Readonly<Record<string, Case>> = {
   'post /inspect': fixed({}, '/v1/inspect', { token: 'found-somewhere' }),
   'post /tools/{name}/drill': fixed({ tool: 'tickets' }, '/v1/tools/tickets/drill', {}),
   'post /tools/{name}/reconcile': fixed({ tool: 'tickets' }, '/v1/tools/tickets/reconcile', {}),
+  'get /tools/{name}/definitions': fixed({ tool: 'tickets' }, '/v1/tools/tickets/definitions'),
+  'post /tools/{name}/definitions/pin': fixed({ tool: 'tickets' }, '/v1/tools/tickets/definitions/pin', {
+    definitions: [{ name: 'comment', digest: 'a'.repeat(64) }],
+  }),
+  'post /tools/{name}/definitions/withdraw': fixed({ tool: 'tickets' }, '/v1/tools/tickets/definitions/withdraw', {
+    names: ['comment'],
+  }),
   'get /locks': fixed(null, '/v1/locks'),
   'post /locks': fixed({ tool: 'metrics' }, '/v1/locks', {
     kind: 'tool',

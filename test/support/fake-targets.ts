@@ -12,7 +12,7 @@ export function fakeTargets(
   clock: Clock,
   tools: ReadonlyMap<string, Target> = new Map(),
   limits: Partial<CallLimits> = {},
-): Pick<Deps, 'vault' | 'targets' | 'toolCalls' | 'drifts'> {
+): Pick<Deps, 'vault' | 'targets' | 'toolCalls' | 'drifts' | 'looks'> {
   return {
     vault: createVault(kek),
     targets: {
@@ -24,6 +24,7 @@ export function fakeTargets(
       wake: () => {},
     },
     drifts: new Map(),
+    looks: new Map(),
     toolCalls: createToolCalls(clock, { ...TARGET, ...limits }),
   }
 }

@@ -149,6 +149,42 @@ export const inspected = z
   })
   .openapi('Inspected')
 
+const standing = {
+  server: z.string().openapi({ description: 'URL, or `command:NAME`.' }),
+  pinned: count,
+  waiting: count.openapi({ description: 'Never accepted, or taken back.' }),
+  suspended: count.openapi({ description: 'Accepted once, and described otherwise since.' }),
+  missing: count.openapi({ description: 'Named by the manifest, and not by the server.' }),
+  failure: z.string().optional(),
+}
+
+const definition = z
+  .strictObject({
+    name: z.string(),
+    shown: z.string().openapi({ description: 'As agents see it.' }),
+    scope: z.string(),
+    status: z.enum(['unseen', 'waiting', 'pinned', 'suspended']),
+    digest: z.string().nullable().openapi({ description: 'What an acceptance must name; null where nothing waits.' }),
+    fault: z.string().optional().openapi({ description: 'Why it cannot be accepted.' }),
+    missing: z.boolean().optional().openapi({ description: 'The server does not have it.' }),
+    diff: strings,
+    pinnedBy: z.string().optional(),
+    pinnedAt: time.optional(),
+  })
+  .openapi('McpDefinition')
+export const definitions = z
+  .strictObject({
+    tool: z.string(),
+    lookedAt: time.optional(),
+    failure: z.string().optional().openapi({ description: 'Why the server could not be asked.' }),
+    definitions: z.array(definition).readonly(),
+  })
+  .openapi('McpDefinitions')
+export const pinned = z
+  .strictObject({ pinned: z.array(z.strictObject({ name: z.string(), digest: z.string() })).readonly() })
+  .openapi('PinnedDefinitions')
+export const withdrawn = z.strictObject({ withdrawn: strings }).openapi('WithdrawnDefinitions')
+
 export const tool = z
   .strictObject({
     name: z.string(),
@@ -159,6 +195,7 @@ export const tool = z
     url: z.string().optional(),
     accounts: count.optional(),
     reachable: z.boolean().optional(),
+    mcp: z.strictObject(standing).optional(),
     reconciled: reconciled.optional(),
     drill: lastDrill.nullable().optional(),
   })
@@ -193,6 +230,7 @@ export const status = z
     signingKey: z.strictObject({ kid: z.string(), since: time }).nullable(),
     tools: z.array(z.strictObject({ tool: z.string(), reachable: z.boolean(), ...reconciled.shape })).readonly(),
     drills: z.array(z.strictObject({ tool: z.string(), last: lastDrill.nullable() })).readonly(),
+    mcp: z.array(z.strictObject({ tool: z.string(), ...standing })).readonly(),
     verifiersExpiring: z.array(z.strictObject({ id: z.string(), tool: z.string(), expiresAt: time })).readonly(),
   })
   .openapi('Status')

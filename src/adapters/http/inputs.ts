@@ -32,6 +32,13 @@ export const scope = z
   .min(1)
   .max(128)
   .regex(/^[\x21\x23-\x5b\x5d-\x7e]+$/, 'must be a scope')
+/** A tool's name at its own MCP server. */
+export const mcpName = z
+  .string()
+  .min(1)
+  .max(64)
+  .regex(/^[A-Za-z0-9_.-]+$/, 'must be the name of an MCP tool')
+export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a digest: 64 hexadecimal digits')
 /** Sorted and unique, as actions expect them. */
 export const scopes = z
   .array(scope)

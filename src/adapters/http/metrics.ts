@@ -29,7 +29,7 @@ const NAMES = { prefix: 'hallpass_' }
  * that are served and that wait, by class, where they are limited.
  */
 export function createMetrics(
-  deps: Pick<Deps, 'store' | 'clock' | 'log' | 'drifts' | 'toolCalls'>,
+  deps: Pick<Deps, 'store' | 'clock' | 'log' | 'drifts' | 'looks' | 'toolCalls'>,
   occupied: () => Readonly<Record<string, Occupied>> = () => ({}),
 ): Metrics {
   const registry = new Registry()
@@ -60,6 +60,9 @@ export function createMetrics(
 
   const late = gauge('accounts_outstanding', 'Accounts on their way out for longer than one may take.')
   const leftAlone = gauge('tool_left_alone', 'Whether a tool is left alone for now, after failures (1).', 'tool')
+
+  const definitions = gauge('mcp_definitions', "What tools' MCP servers say that nobody accepted, by state.", 'state')
+  const unasked = gauge('mcp_servers_unread', 'Tools whose MCP server could not be asked the last time.')
 
   follow(deps, {
     minted: () => mints.inc(),
@@ -92,6 +95,8 @@ export function createMetrics(
       for (const [finding, count] of Object.entries(load.drift)) drift.set({ finding }, count)
       unread.set(load.toolsUnread)
       late.set(load.accountsOutstanding)
+      for (const [state, count] of Object.entries(load.definitions)) definitions.set({ state }, count)
+      unasked.set(load.serversUnread)
       leftAlone.reset()
       for (const [tool, isOpen] of load.leftAlone) leftAlone.set({ tool }, Number(isOpen))
       return registry.metrics()
