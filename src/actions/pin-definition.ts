@@ -12,11 +12,13 @@ import { err, ok, type Result } from '../core/result.ts'
 import { safeText } from '../core/safe-text.ts'
 
 import { authorize } from './authorize.ts'
+import { mayAtAll, readerOf } from './list-rows.ts'
 import { definitionId, mcpInForce } from './look-at-definitions.ts'
 import { unfit } from './may-settle.ts'
 import type { Caller, Context, Deps } from './ports.ts'
 import { byOf } from './revoke.ts'
 import { stateOf } from './standing-definitions.ts'
+import { toolsInForce } from './tools-in-force.ts'
 import { type Look, recordOf, transact } from './transact.ts'
 
 export type DefinitionView = {
@@ -81,6 +83,23 @@ function viewOf(row: Definition | undefined, mcp: ToolMcp): Omit<DefinitionView,
     ].map((line) => safeText(line, LINE_MAX)),
     ...(pinned === null ? {} : { pinnedBy: pinned.by, pinnedAt: rfc3339(pinned.pinnedAt) }),
   }
+}
+
+/** What waits for this caller's yes, of every tool; each with its tool. What is not fit waits for its server instead. */
+export async function listWaitingDefinitions(
+  deps: Pick<Deps, 'store' | 'clock' | 'looks'>,
+  caller: Caller,
+): Promise<readonly (DefinitionView & { readonly tool: string; readonly digest: string })[]> {
+  if (!mayAtAll(caller, 'tool.pin')) return []
+  const reader = readerOf(deps)
+  const waiting: (DefinitionView & { readonly tool: string; readonly digest: string })[] = []
+  for (const [tool, { mcp }] of await toolsInForce(deps)) {
+    if (mcp === undefined || (await authorize(reader, caller, 'tool.pin', { tool })) !== null) continue
+    const listed = await listDefinitions(deps, caller, tool)
+    if (!listed.ok) continue
+    for (const one of listed.value) if (one.digest !== null) waiting.push({ ...one, tool, digest: one.digest })
+  }
+  return waiting
 }
 
 export type Shown = { readonly name: string; readonly digest: string }

@@ -6,6 +6,7 @@ import { answerReceipt, awaitReceipt, SHORT_WAIT_SECONDS } from './receipts.ts'
 import { at, fields, indented, listOf, numberOf, objectOf, receiptLines, show, table, textOf } from './show.ts'
 import { Stop } from './stop.ts'
 import { drillWords, lines as toolLines } from './tool.ts'
+import { mcpWords } from './tool-definitions.ts'
 
 export function addStatus(program: Command, cli: Cli): void {
   verb(program, 'status', 'say what is outstanding, waiting, overdue, locked and stale').action(async () => {
@@ -63,6 +64,10 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
     ...listOf(status.tools)
       .flatMap((tool) => toolLines(at(tool, 'tool'), objectOf(tool)))
       .map((line) => terminal.paint('red', line)),
+    ...listOf(status.mcp).map((one) => {
+      const text = `MCP server   ${at(one, 'tool')}: ${mcpWords(one)} (hallpass tool definitions ${at(one, 'tool')})`
+      return loud(text, numberOf(objectOf(one).suspended) > 0 || objectOf(one).failure !== undefined)
+    }),
     ...listOf(status.drills).map((one) => {
       const last = objectOf(objectOf(one).last)
       const isDead = last.status === 'dead'

@@ -26,6 +26,7 @@ import { addServe } from './serve.ts'
 import { addToken } from './token.ts'
 import { addDrill, addTool } from './tool.ts'
 import { addToolCheck } from './tool-check.ts'
+import { addToolDefinitions } from './tool-definitions.ts'
 import { addToolSnippet } from './tool-snippet.ts'
 
 const ABOUT_ENVIRONMENT = `
@@ -72,6 +73,7 @@ export function createProgram(cli: Cli): Command {
   addLock(program, cli)
   const tool = noun(program, 'tool', 'tools and the accounts in them: list, reconcile, snippet, check')
   addTool(tool, cli)
+  addToolDefinitions(tool, cli)
   addToolCheck(tool, cli)
   addToolSnippet(tool, cli)
   addDrill(program, cli)

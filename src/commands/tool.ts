@@ -3,6 +3,7 @@
 import type { Command } from 'commander'
 import { type Cli, detailList, piece, verb } from './command.ts'
 import { at, fields, listOf, numberOf, objectOf, show, table } from './show.ts'
+import { mcpWords } from './tool-definitions.ts'
 
 export function addTool(tool: Command, cli: Cli): void {
   verb(tool, 'list', 'list the tools in force, the accounts in them, and what was last found there').action(
@@ -10,10 +11,15 @@ export function addTool(tool: Command, cli: Cli): void {
       const tools = await cli.remote().all({ path: '/v1/tools', act: 'tool.see' })
       const rows = tools.map((one) => {
         const last = objectOf(objectOf(one).reconciled)
-        return { ...objectOf(one), found: last.failure ?? last.found, looked: last.at }
+        return {
+          ...objectOf(one),
+          found: last.failure ?? last.found,
+          looked: last.at,
+          mcp: mcpWords(objectOf(one).mcp),
+        }
       })
       cli.terminal.answer(tools, () =>
-        table(rows, ['name', 'category', 'target', 'accounts', 'reachable', 'found', 'looked'], 'No tools.'),
+        table(rows, ['name', 'category', 'target', 'accounts', 'reachable', 'found', 'looked', 'mcp'], 'No tools.'),
       )
     },
   )

@@ -11,6 +11,8 @@ import { describeRequest } from '../../actions/describe-request.ts'
 import type { Edge, EdgeVariables } from '../../actions/edge.ts'
 import { listRows, readerOf } from '../../actions/list-rows.ts'
 import { listWidenings, mayMeet } from '../../actions/list-widenings.ts'
+import { definitionId } from '../../actions/look-at-definitions.ts'
+import { listWaitingDefinitions, pinDefinition } from '../../actions/pin-definition.ts'
 import { type Caller, type Context, StoreInDoubt, StoreUnavailable } from '../../actions/ports.ts'
 import { rawHeader } from '../../actions/raw-header.ts'
 import { approveRequest, denyRequest } from '../../actions/settle-request.ts'
@@ -38,6 +40,8 @@ type Visit = { readonly person: Person; readonly context: Context & { readonly c
 
 const SHOWN_MAX = 100
 const ID = /^[A-Za-z0-9_-]{1,128}$/
+const TOOL = /^[a-z0-9-]{1,63}$/
+const MCP_TOOL = /^[A-Za-z0-9_.-]{1,64}$/
 const shown = { csrf: z.string().max(256) }
 const hash = z.string().regex(/^([0-9a-f]{64})?$/)
 const reason = z.string().trim().min(1).max(TEXT.reason).optional()
@@ -50,6 +54,7 @@ const BODIES = {
   }),
   deny: z.strictObject({ ...shown, hash, reason }),
   settle: z.strictObject({ ...shown, reason }),
+  pin: z.strictObject({ ...shown, hash: z.string().regex(/^[0-9a-f]{64}$/) }),
 }
 
 export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
@@ -68,7 +73,7 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
   app.get('/console/requests', (c) =>
     visit(c, async ({ person }) => {
       const reader = readerOf(deps)
-      const [waiting, widenings] = await Promise.all([
+      const [waiting, widenings, definitions] = await Promise.all([
         listRows(deps, person, {
           kind: 'request',
           act: 'request.see',
@@ -77,6 +82,7 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
           limit: SHOWN_MAX,
         }),
         listWidenings(deps, person, { state: 'waiting' }),
+        listWaitingDefinitions(deps, person),
       ])
       if (!waiting.ok) return waiting
       const requests = await Promise.all(waiting.value.rows.map((row) => describeRequest(deps, row)))
@@ -85,7 +91,15 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
         widening,
         csrf: csrf.issue({ bearer: person.bearer, id: widening.id, hash: widening.after }),
       }))
-      return ok(listFragment(requests, forms))
+      const offered = definitions.slice(0, SHOWN_MAX).map((definition) => ({
+        definition,
+        csrf: csrf.issue({
+          bearer: person.bearer,
+          id: definitionId(definition.tool, definition.name),
+          hash: definition.digest,
+        }),
+      }))
+      return ok(listFragment(requests, forms, offered))
     }),
   )
 
@@ -171,6 +185,28 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
       )
     })
 
+  app.post('/console/tools/:tool/definitions/:name/pin', limit, (c) => {
+    const tool = c.req.param('tool') ?? ''
+    const name = c.req.param('name') ?? ''
+    return decide(
+      c,
+      BODIES.pin,
+      ({ hash }) => hash,
+      async ({ context }, _, { hash: digest }) => {
+        const done = await pinDefinition(deps, context, { tool, name, digest })
+        if (!done.ok) return done
+        const said = `Agents that hold its scope on ${safeText(tool)} see and call ${safeText(name)} as it was shown.`
+        return ok(
+          doneFragment('Accepted', [
+            said,
+            `Take it back with: hallpass tool unpin ${safeText(tool)} ${safeText(name)}`,
+          ]),
+        )
+      },
+      TOOL.test(tool) && MCP_TOOL.test(name) ? definitionId(tool, name) : null,
+    )
+  })
+
   app.all('/console/*', (c) => refuse(c, problem('invalid_request', 'There is nothing here.'), 404))
   app.onError((thrown, c) => {
     const requestId = c.get('requestId')
@@ -228,6 +264,7 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
     schema: S,
     hashOf: (body: z.output<S>) => string,
     run: (visit: Visit, id: string, body: z.output<S>) => Promise<Result<Html, Problem>>,
+    about: string | null = idOf(c),
   ): Promise<Response> {
     return visit(c, async (by) => {
       if (c.req.header('origin') !== origin)
@@ -238,17 +275,16 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
           }),
         )
       const body = schema.safeParse(await jsonOf(c))
-      const id = c.req.param('id') ?? ''
-      if (!body.success || !ID.test(id))
+      if (!body.success || about === null)
         return err(problem('invalid_request', 'That decision cannot be read.', { hint: 'Load the page again.' }))
-      if (!csrf.verify(body.data.csrf, { bearer: by.person.bearer, id, hash: hashOf(body.data) }))
+      if (!csrf.verify(body.data.csrf, { bearer: by.person.bearer, id: about, hash: hashOf(body.data) }))
         return err(
           problem('forbidden', 'What you decided on was shown too long ago, or to somebody else.', {
             hint: 'Look at it again before you decide.',
             detail: 'CSRF token wrong or expired',
           }),
         )
-      return run(by, id, body.data)
+      return run(by, about, body.data)
     })
   }
 
@@ -268,6 +304,11 @@ export function createConsoleApp(edge: Edge): Hono<ConsoleEnv> {
       )
     return row === undefined ? err(problem('invalid_request', 'There is no such request.', { missing: true })) : ok(row)
   }
+}
+
+const idOf = (c: Http): string | null => {
+  const id = c.req.param('id') ?? ''
+  return ID.test(id) ? id : null
 }
 
 const outcomeOf = ({ slice, state }: { readonly slice: string; readonly state: string }) =>

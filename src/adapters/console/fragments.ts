@@ -3,6 +3,7 @@
 
 import { html } from 'hono/html'
 import type { DescribedRequest } from '../../actions/describe-request.ts'
+import type { DefinitionView } from '../../actions/pin-definition.ts'
 import { formatDuration } from '../../core/duration.ts'
 import type { Need, Widening } from '../../core/model.ts'
 import type { Problem } from '../../core/problem.ts'
@@ -28,6 +29,7 @@ const riskOf = (risk: string) => html`<span class="risk risk-${risk}">${risk} ri
 export function listFragment(
   requests: readonly DescribedRequest[],
   widenings: readonly { readonly widening: Widening; readonly csrf: string | null }[],
+  definitions: readonly WaitingDefinition[],
 ): Html {
   return html`<section class="card">
       <h1>Requests that wait for you</h1>
@@ -54,8 +56,42 @@ export function listFragment(
               ${widenings.map(({ widening, csrf }) => wideningRow(widening, csrf))}
             </ul>`
       }
+      ${
+        definitions.length === 0
+          ? ''
+          : html`<h2>What tools' MCP servers say, and nobody accepted</h2>
+              <p class="quiet">An agent's model reads these words. Until somebody accepts them it neither sees nor calls the tool.</p>
+              <ul class="rows">
+                ${definitions.map(definitionRow)}
+              </ul>`
+      }
       <p><a data-view href="/receipts">All that was taken away</a></p>
     </section>`
+}
+
+export type WaitingDefinition = {
+  readonly definition: DefinitionView & { readonly tool: string; readonly digest: string }
+  readonly csrf: string
+}
+
+const definitionRow = ({ definition, csrf }: WaitingDefinition) => {
+  const { tool, name, shown, scope, status, fault, digest, diff } = definition
+  return html`<li>
+    <strong>${safeText(shown)}</strong> ${status === 'suspended' ? html`<span class="risk risk-high">changed since it was accepted</span>` : html`<span class="quiet">new</span>`}
+    <pre>${diff.map((line) => safeText(line)).join('\n')}</pre>
+    <div class="quiet">for agents that hold ${safeText(scope)} on ${safeText(tool)}; digest ${digest}</div>
+    ${
+      fault === undefined
+        ? html`<form>
+            <input type="hidden" name="csrf" value="${csrf}" />
+            <input type="hidden" name="hash" value="${digest}" />
+            <div class="actions">
+              <button class="primary" type="button" value="pin" data-post="/console/tools/${tool}/definitions/${name}/pin">Accept these words</button>
+            </div>
+          </form>`
+        : html`<p class="notice bad">It cannot be accepted: it ${safeText(fault)}.</p>`
+    }
+  </li>`
 }
 
 const whoMay = ({ as, of, eligible }: Need) =>
