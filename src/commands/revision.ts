@@ -2,7 +2,7 @@
 
 import type { Command } from 'commander'
 import { type Cli, piece, verb } from './command.ts'
-import { at, fields, listOf, numberOf, objectOf, show, table, wideningLines } from './show.ts'
+import { at, fields, listOf, numberOf, objectOf, show, table, textOf, wideningLines } from './show.ts'
 
 export function addRevision(revision: Command, cli: Cli): void {
   const { terminal } = cli
@@ -71,10 +71,22 @@ export function addRevision(revision: Command, cli: Cli): void {
           ),
           ...headed('Still waits for others:', left.flatMap(wideningLines)),
           ...listOf(done.receipts).map((receipt) => `receipt ${at(receipt, 'id')}: ${at(receipt, 'status')}`),
+          ...settled.flatMap(nextStep),
         ])
         if (left.length > 0) cli.exitWith(3)
       })
   }
+}
+
+/** Where an MCP server is was accepted; what it says is another yes. */
+function nextStep(widening: unknown): string[] {
+  const { slice, status, diff } = objectOf(widening)
+  const tool = /^tool\/([a-z0-9-]+)$/.exec(textOf(slice))?.[1]
+  const isServer =
+    status === 'accepted' && listOf(diff).some((line) => /^[-+~] mcp (url|command|tool) /.test(textOf(line)))
+  return tool === undefined || !isServer
+    ? []
+    : [`Then read what its MCP server says, and accept that: hallpass tool definitions ${tool}`]
 }
 
 const headed = (heading: string, lines: readonly string[]): string[] => (lines.length === 0 ? [] : [heading, ...lines])
