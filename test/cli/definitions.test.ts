@@ -1,5 +1,7 @@
 // `tool definitions`, `tool pin` and `tool unpin`, with a whole broker and a real MCP server behind it.
 
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type SampleBroker, startSampleBroker } from '../../src/commands/sample-broker.ts'
 import { testDatabase } from '../support/test-store.ts'
@@ -62,4 +64,24 @@ test('what a server says is read, accepted by the digest that was read, and take
   expect(await run('tool', 'unpin', 'desk', 'slow', '--reason', 'INC-1')).toMatchObject({ code: 0 })
   expect((await run('tool', 'definitions', 'desk')).code).toBe(3)
   expect((await run('tool', 'definitions', 'tickets')).code).toBe(2)
+})
+
+test('accepting which of its tools come under which scope says that its words are accepted next (S5)', {
+  timeout: 120_000,
+}, async () => {
+  const manifest = join(broker.scopesPath, 'tools', 'desk.yaml')
+  writeFileSync(
+    manifest,
+    readFileSync(manifest, 'utf8').replace('{ slow: desk:use }', '{ slow: desk:use, confirm: desk:use }'),
+  )
+  const id = await vi.waitFor(
+    async () => {
+      const found = /^ {2}tool\/desk {2}(wid\w+)/m.exec((await run('revision', 'list')).stdout)?.[1]
+      expect(found).toBeDefined()
+      return found!
+    },
+    { timeout: 60_000, interval: 500 },
+  )
+  const accepted = await run('revision', 'accept', id)
+  expect(accepted.stdout).toContain('accept that: hallpass tool definitions desk')
 })
