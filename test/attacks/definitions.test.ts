@@ -2,6 +2,7 @@
 // they read (S3, S5).
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { readLoad } from '../../src/actions/read-status.ts'
 import { reveal } from '../../src/core/record.ts'
 import type { ApiServer, Said } from '../support/api-server.ts'
 import { offer, said, serverWithDefinitions } from '../support/said-definitions.ts'
@@ -147,4 +148,20 @@ test('a change is shown as one, hidden characters are not, and the old words are
   const admin = await server.bearer('admin', 'admin@example.com')
   const status = await server.call('GET', '/v1/status', admin)
   expect(status.json.mcp).toEqual([expect.objectContaining({ tool: 'tickets', suspended: 1, waiting: 1 })])
+})
+
+test('a server that cannot be asked, and a tool that it does not have any more, are told to who looks after them', async () => {
+  const { looks, clock } = server.harness.deps
+  looks.set('tickets', { at: clock.now(), failure: null, missing: ['close'] })
+  const [comment, close] = ['comment', 'close'].map(async (name) => (await list()).find((one) => one.name === name))
+  expect(await close).toMatchObject({ missing: true })
+  expect(await comment).not.toHaveProperty('missing')
+  looks.set('tickets', { at: clock.now(), failure: 'cannot be reached', missing: [] })
+  expect((await server.call('GET', PATH, tina)).json).toMatchObject({ failure: 'cannot be reached' })
+  const tools = (await server.call('GET', '/v1/tools', tina)).json.items
+  expect(tools).toMatchObject([{ name: 'tickets', mcp: { waiting: 2, failure: 'cannot be reached' } }])
+  expect(await readLoad(server.harness.deps)).toMatchObject({
+    definitions: { waiting: 2, suspended: 0 },
+    serversUnread: 1,
+  })
 })

@@ -47,6 +47,11 @@ test('what a server says is read, accepted by the digest that was read, and take
   const digest = /digest ([0-9a-f]{64})/.exec(seen.stdout)?.[1] ?? ''
   expect((await run('status')).stdout).toContain('desk: 1 waiting (hallpass tool definitions desk)')
 
+  const headers = { authorization: `Bearer ${broker.adminToken}` }
+  const metrics = await (await fetch(`${broker.url}/metrics`, { headers })).text()
+  expect(metrics).toContain('hallpass_mcp_definitions{state="waiting"} 1')
+  expect(metrics).toContain('hallpass_mcp_servers_unread 0')
+
   // Nobody at a terminal accepts nothing (S6); a digest that is not there neither.
   expect(await run('tool', 'pin', 'desk')).toMatchObject({ code: 3, stdout: '' })
   const stale = await run('tool', 'pin', 'desk', '--digest', 'a'.repeat(64))

@@ -3,7 +3,7 @@
 
 import type { Client } from '@modelcontextprotocol/client'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
+import { listDefinitions, pinDefinition, withdrawDefinitions } from '../../src/actions/pin-definition.ts'
 import { revoke } from '../../src/actions/revoke.ts'
 import { createUpstreamTools, type UpstreamTools } from '../../src/actions/upstream-tools.ts'
 import { createToolLists } from '../../src/adapters/mcp/list-tools.ts'
@@ -253,6 +253,18 @@ describe('with a grant', () => {
       async () => expect((await trailOf('tool.answered')).map(({ body }) => body)).toMatchObject([{ ended: 'cut' }]),
       5_000,
     )
+  })
+
+  test('taking back what was accepted ends a call that is under way, and the tool is gone (P5)', async () => {
+    const under = client.callTool({ name: 'tickets__slow', arguments: { queue: 'incidents' } })
+    await vi.waitFor(() => expect(server.seen).toHaveLength(1), 5_000)
+    const caller = { role: 'owner', email: 'tina@example.com', bearer: 'brr_tina' } as const
+    const taken = { tool: 'tickets', names: ['slow'], reason: null }
+    unwrap(await withdrawDefinitions(served.deps, { caller, requestId: 'rid_unpin' }, taken))
+    const refused = (await under) as unknown as Said
+    expect(textOf(refused)).toContain('The call was ended')
+    expect(await namesOf(client)).not.toContain('tickets__slow')
+    await vi.waitFor(() => expect(server.ended()).toBe(1), 5_000)
   })
 
   test('a client that gives a call up ends it at the server too', async () => {
