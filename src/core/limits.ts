@@ -231,6 +231,8 @@ export const UPSTREAM_MCP = {
   /** From one sign of life of a call to the next; progress is one. */
   idleMs: 60_000,
   callMs: 10 * MINUTE * 1000,
+  /** How long nothing is under way that could bring the answer that is waited for. */
+  lullMs: 1_000,
   /** Listing its tools, all pages together; and how many pages are read, and how many tools. */
   listMs: 20_000,
   listPages: 32,
@@ -238,6 +240,8 @@ export const UPSTREAM_MCP = {
   listBytes: 8 * MIB,
   /** All that one call is answered with, progress and all (bytes), and what one message over stdio may be. */
   answerBytes: 4 * MIB,
+  /** Levels of what is in an answer. */
+  answerDepth: 64,
   /** Arguments of one call (bytes). */
   argumentBytes: 256 * KIB,
   /** Calls under way at a time, of one agent and to one server. */

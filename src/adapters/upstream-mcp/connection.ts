@@ -15,11 +15,15 @@ export type Connection = {
   readonly client: Client
   /** Who may be asked meanwhile; null: nobody. */
   asks: Asking | null
+  /** Whether somebody waits for an answer on it: where none can come any more, it breaks. */
+  awaited: boolean
   /** Every form of a secret that went out on it. */
   readonly forms: Set<string>
   readonly isOver: () => boolean
   /** Why it is over, where an answer broke off. */
   readonly broke: () => UpstreamFailure | null
+  /** Whatever is under way, at once: before the server is told, who may take its time. */
+  cutOff(): void
   close(): Promise<void>
 }
 
@@ -27,6 +31,8 @@ export type Http = {
   readonly url: string
   readonly present: () => Presented | null
   readonly maxBytes: number
+  /** How long nothing is under way that could bring an answer that is waited for, until it is given up. */
+  readonly lullMs: number
 }
 
 type Ways = {
@@ -68,16 +74,36 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
   const forms = new Set<string>()
   let broken: UpstreamFailure | null = null
   let over = false
-  const fetch = guardedFetch({
+  let underWay = 0
+  let lull: NodeJS.Timeout | undefined
+  const begun = () => {
+    underWay++
+    clearTimeout(lull)
+  }
+  const ended = () => {
+    if (--underWay > 0) return
+    // What came last is still being read.
+    lull = setTimeout(() => {
+      if (connection.awaited) breakOff(new UpstreamFailure('broken', 'ended its answer before it was one'))
+    }, http.lullMs).unref()
+  }
+  const breakOff = (why: UpstreamFailure) => {
+    broken ??= why
+    void close()
+  }
+  const { fetch, cutOff } = guardedFetch({
     ...http,
     present: () => {
       const presented = http.present()
       for (const form of presented?.forms ?? []) forms.add(form)
       return presented
     },
-    onBroken: (why) => {
-      broken ??= why
-      void close()
+    onBroken: breakOff,
+    onSent: (method) => {
+      // The stream that a server speaks on by itself brings no answer.
+      if (method === 'GET') return () => undefined
+      begun()
+      return once(ended)
     },
   })
   const transport = new StreamableHTTPClientTransport(new URL(http.url), {
@@ -86,11 +112,16 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
     onInsufficientScope: 'throw',
   })
   const connection: Connection = {
-    client: clientOf(ways, (ask) => connection.asks?.(ask) ?? refuse()),
+    client: clientOf(ways, async (ask) => {
+      begun()
+      return (connection.asks?.(ask) ?? refuse()).finally(ended)
+    }),
     asks: null,
+    awaited: false,
     forms,
     isOver: () => over,
     broke: () => broken,
+    cutOff,
     close,
   }
   const { client } = connection
@@ -124,9 +155,12 @@ export async function connectChild(
   const connection: Connection = {
     client: clientOf({ modes: [], onChanged }, refuse),
     asks: null,
+    awaited: false,
     forms: new Set(secrets),
     isOver: () => over,
     broke: () => broken,
+    // It serves other calls too.
+    cutOff: () => undefined,
     async close() {
       over = true
       await connection.client.close().catch(() => undefined)
@@ -147,6 +181,14 @@ export async function connectChild(
     throw thrown
   }
   return connection
+}
+
+const once = (act: () => void): (() => void) => {
+  let done = false
+  return () => {
+    if (!done) act()
+    done = true
+  }
 }
 
 const refuse = (): Promise<McpAnswer> => Promise.resolve({ action: 'cancel' })

@@ -1,7 +1,7 @@
 // HTTP to an accepted MCP server and nowhere else (S21): its one URL, by an address that was looked at first, no redirects,
 // every answer bounded. The secret goes in here, for this origin alone, and comes out in no error.
 
-import { type IncomingMessage, request as requestHttp } from 'node:http'
+import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { isIP } from 'node:net'
 import { Readable, Transform } from 'node:stream'
@@ -10,7 +10,11 @@ import type { Presented } from '../../actions/proxy-secret.ts'
 import { lookUpFor, mayCall } from '../../actions/tool-address.ts'
 import { HTTP } from '../../core/limits.ts'
 
-export type GuardedFetch = (url: string | URL, init?: RequestInit) => Promise<Response>
+export type GuardedFetch = {
+  readonly fetch: (url: string | URL, init?: RequestInit) => Promise<Response>
+  /** Every exchange that is under way, on both sides; what is sent afterwards goes out. */
+  cutOff(): void
+}
 
 type Guard = {
   readonly url: string
@@ -20,16 +24,39 @@ type Guard = {
   readonly maxBytes: number
   /** An answer broke off, or was cut off for its length: nobody waits for the rest of it. */
   readonly onBroken: (why: UpstreamFailure) => void
+  /** Nothing more comes of an exchange that this was the beginning of. */
+  readonly onSent: (method: string) => () => void
 }
 
 const WITHOUT_BODY = new Set([101, 103, 204, 205, 304])
 
-export const guardedFetch =
-  (guard: Guard): GuardedFetch =>
-  (url, init = {}) =>
-    send(new URL(url), init, guard)
+export function guardedFetch(guard: Guard): GuardedFetch {
+  const open = new Set<ClientRequest>()
+  return {
+    async fetch(url, init = {}) {
+      const over = guard.onSent(init.method ?? 'GET')
+      try {
+        return await send(new URL(url), init, guard, (sent) => {
+          open.add(sent)
+          sent.once('close', () => {
+            open.delete(sent)
+            over()
+          })
+        })
+      } catch (thrown) {
+        over()
+        throw thrown
+      }
+    },
+    cutOff() {
+      for (const sent of open) sent.destroy(new Error('cut off'))
+    },
+  }
+}
 
-function send(url: URL, init: RequestInit, guard: Guard): Promise<Response> {
+type Sent = (sent: ClientRequest) => void
+
+function send(url: URL, init: RequestInit, guard: Guard, onSent: Sent): Promise<Response> {
   const own = new URL(guard.url)
   const host = url.hostname.replace(/^\[|\]$/g, '')
   return new Promise((resolve, reject) => {
@@ -55,6 +82,7 @@ function send(url: URL, init: RequestInit, guard: Guard): Promise<Response> {
       lookup: lookUpFor(url.protocol),
       ...(init.signal == null ? {} : { signal: init.signal }),
     })
+    onSent(sent)
     let answered = false
     sent.on('error', (thrown: NodeJS.ErrnoException) => {
       if (answered) return

@@ -13,7 +13,7 @@ import { placeOfMcp } from '../../core/manifest-mcp.ts'
 import { safeText } from '../../core/safe-text.ts'
 import { type Connection, connectHttp } from './connection.ts'
 import { type OpenProgram, type RunningProgram, runProgram } from './program.ts'
-import { encodedForms, textWithout, withoutMeta, withoutSecrets } from './without-secrets.ts'
+import { encodedForms, isTooDeep, textWithout, withoutMeta, withoutSecrets } from './without-secrets.ts'
 
 export type UpstreamLimits = { readonly [K in keyof typeof UPSTREAM_MCP]: number }
 
@@ -58,7 +58,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
     }
     const inTime = AbortSignal.any([signal, AbortSignal.timeout(limits.connectMs)])
     const prior = eras.get(url)
-    const http = { url, present, maxBytes: ways.maxBytes }
+    const http = { url, present, maxBytes: ways.maxBytes, lullMs: limits.lullMs }
     try {
       const connection = await connectHttp(http, { ...ways, prior, onChanged: () => changed(tool) }, inTime)
       const discover = connection.client.getDiscoverResult()
@@ -89,8 +89,10 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
     if (kept !== undefined) clearTimeout(kept.timer)
     const connection =
       kept === undefined || kept.connection.isOver() ? await connect(tool, mcp, mcp.url, ways, signal) : kept.connection
+    connection.awaited = true
     const give = (isWhole: boolean) => {
       connection.asks = null
+      connection.awaited = false
       if (!isWhole || connection.isOver() || closed || countIdle(idle) >= limits.idleConnections) {
         void drop(connection)
         return
@@ -154,6 +156,9 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
       },
     )
     let isWhole = false
+    const { cutOff } = connection
+    // Before its client hears of it, which then tells the server.
+    signal.addEventListener('abort', cutOff)
     if (ask !== null && mcp.url !== null)
       connection.asks = (one) =>
         modes.includes(one.mode)
@@ -185,6 +190,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
       }
       throw failureOf(thrown, signal, connection)
     } finally {
+      signal.removeEventListener('abort', cutOff)
       give(isWhole)
     }
   }
@@ -229,9 +235,16 @@ const definitionFor = ({ definition }: UpstreamCall): Tool => ({
 const cleanedOf = (value: unknown, { forms }: Connection): unknown => withoutSecrets(value, encodedForms(forms))
 
 const withoutForms = (said: ReadonlyMap<string, unknown>, connection: Connection) =>
-  new Map([...said].map(([name, one]) => [name, cleanedOf(one, connection)]))
+  new Map(
+    [...said].map(([name, one]) => [
+      name,
+      isTooDeep(one, UPSTREAM_MCP.answerDepth) ? null : cleanedOf(one, connection),
+    ]),
+  )
 
 function resultOf(result: CallToolResult, connection: Connection): UpstreamResult {
+  if (isTooDeep(result, UPSTREAM_MCP.answerDepth))
+    throw new UpstreamFailure('refused', `answers with what is nested deeper than ${UPSTREAM_MCP.answerDepth}`)
   const { content, structuredContent, isError } = result
   return {
     content: (content ?? []).map((block) => cleanedOf(withoutMeta(block), connection)),

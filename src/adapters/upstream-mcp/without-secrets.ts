@@ -24,7 +24,13 @@ export function encodedForms(forms: Iterable<string>): readonly string[] {
 export const textWithout = (text: string, forms: readonly string[]): string =>
   forms.reduce((left, form) => left.replaceAll(form, MASK), text)
 
-/** A copy; names of fields too. Values were parsed from bounded JSON, so they are no deeper than that. */
+/** Whether it is nested in more levels than these: nothing that walks through it may run out of stack. */
+export function isTooDeep(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return levels === 0 || Object.values(value).some((item) => isTooDeep(item, levels - 1))
+}
+
+/** A copy; names of fields too. The value is not too deep. */
 export function withoutSecrets(value: unknown, forms: readonly string[]): unknown {
   if (typeof value === 'string') return textWithout(value, forms)
   if (Array.isArray(value)) return value.map((item) => withoutSecrets(item, forms))

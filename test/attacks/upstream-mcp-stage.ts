@@ -1,0 +1,163 @@
+// An agent's tools of an upstream MCP server that lies, over a real store and real HTTP: asked, looked at, accepted, called.
+
+import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
+import type { Log, UpstreamCall, UpstreamMcp } from '../../src/actions/ports.ts'
+import { requestAccess } from '../../src/actions/request-access.ts'
+import { mayCall } from '../../src/actions/tool-address.ts'
+import { createUpstreamTools, type UpstreamTools } from '../../src/actions/upstream-tools.ts'
+import type { OpenProgram } from '../../src/adapters/upstream-mcp/program.ts'
+import { createUpstreamMcp } from '../../src/adapters/upstream-mcp/upstream-mcp.ts'
+import { UPSTREAM_MCP } from '../../src/core/limits.ts'
+import type { ToolMcp } from '../../src/core/manifest.ts'
+import type { Grant, Session } from '../../src/core/model.ts'
+import { err, ok } from '../../src/core/result.ts'
+import { Secret } from '../../src/core/secret.ts'
+import { as, createHarness, type Harness } from '../support/harness.ts'
+import { type Era, type LyingServer, startLyingServer, TOOL } from '../support/lying-mcp-server.ts'
+import { agent, entry, scope, setOf, tool } from '../support/manifest-set.ts'
+import { unwrap } from '../support/store-on-disk.ts'
+
+export const SECRET = 's3cret/of+the=installation?&<~>'
+
+type Asked = Partial<Pick<UpstreamCall, 'signal' | 'onProgress' | 'ask'>> & { readonly session?: Session }
+
+export type UpstreamStage = {
+  readonly h: Harness
+  readonly server: LyingServer
+  readonly upstream: UpstreamMcp
+  readonly tools: UpstreamTools
+  readonly session: Session
+  readonly grant: Grant
+  /** What the broker logged as warnings and errors. */
+  readonly logged: string[]
+  /** Looks at the server, and waits until what it said is kept. */
+  look(tool?: string): Promise<void>
+  /** Accepts whatever waits. */
+  accept(tool?: string): Promise<void>
+  definitions(tool?: string): Promise<Extract<Awaited<ReturnType<typeof listDefinitions>>, { ok: true }>['value']>
+  shown(agent?: string): Promise<readonly string[]>
+  call(shown: string, given?: { readonly [name: string]: unknown }, asked?: Asked): ReturnType<UpstreamTools['call']>
+  /** Asks for it as the agent does; it needs no approval. */
+  ask(scopes: readonly string[], details?: Record<string, readonly string[]>, session?: Session): Promise<Grant>
+  /** How calls ended, as the trail has it. */
+  ends(): Promise<readonly unknown[]>
+  close(): Promise<void>
+}
+
+const MAPPING: ToolMcp['tools'] = {
+  close: { scope: 'close', details: {} },
+  note: { scope: 'comment', details: { queue: 'queue' } },
+  search: { scope: 'read', details: {} },
+}
+
+export type StageLimits = Partial<{ readonly [K in keyof typeof UPSTREAM_MCP]: number }>
+
+export async function upstreamStage(
+  era: Era,
+  limits: StageLimits = {},
+  more: { readonly mcp?: Partial<ToolMcp>; readonly programs?: OpenProgram; readonly mayCall?: typeof mayCall } = {},
+): Promise<UpstreamStage> {
+  const server = await startLyingServer(era)
+  server.tools = [TOOL('search'), TOOL('note'), TOOL('close')]
+  const h = await createHarness()
+  const url = server.url
+  const at = { url, command: null, secret: 'env:HALLPASS_TOOL_FAKE', header: 'Authorization', prefix: 'Bearer ' }
+  const mcp: ToolMcp = { ...at, tools: MAPPING, ...more.mcp }
+  const held = { approval: 'none', delivery: 'proxy' } as const
+  const access = [
+    entry('desk', ['read'], held),
+    entry('desk', ['comment'], { ...held, details: { queue: ['dev', 'ops', '7'] } }),
+  ]
+  await h.start(
+    setOf(
+      tool('desk', {
+        details: { queue: { description: '', enforcedBy: 'proxy' } },
+        scopes: { read: scope(), comment: scope(), close: scope() },
+        mcp,
+      }),
+      agent('bot', { access }),
+      agent('other', { access }),
+    ),
+  )
+  const { deps } = h
+  const logged: string[] = []
+  const keep = (fields: object, message: string) => void logged.push(`${message} ${JSON.stringify(fields)}`)
+  const log: Log = { info: keep, warn: keep, error: keep }
+  const upstream = createUpstreamMcp(
+    {
+      openSecret: () => ok(new Secret(SECRET)),
+      openProgram: more.programs ?? (() => err('there is none')),
+      mayCall: more.mayCall ?? mayCall,
+      log,
+      monotonic: () => performance.now(),
+    },
+    { ...UPSTREAM_MCP, ...limits },
+  )
+  const tools = createUpstreamTools({ ...deps, log }, upstream, {
+    ...UPSTREAM_MCP,
+    recheckMs: 5_000,
+    ...limits,
+    lookMs: 0,
+  })
+  const session = await h.session('bot')
+  let asked = 0
+  const stage: UpstreamStage = {
+    h,
+    server,
+    upstream,
+    tools,
+    session,
+    grant: await h.grant(session, 'desk', ['read']),
+    logged,
+    async look(name = 'desk') {
+      const before = tools.looked(name)
+      await tools.look()
+      while (tools.looked(name) === before) await new Promise((resolve) => setTimeout(resolve, 5))
+    },
+    async accept(name = 'desk') {
+      for (const one of await stage.definitions(name))
+        if (one.digest !== null && one.fault === undefined)
+          unwrap(await pinDefinition(deps, as.admin, { tool: name, name: one.name, digest: one.digest }))
+    },
+    definitions: async (name = 'desk') => unwrap(await listDefinitions(deps, as.admin.caller, name)),
+    shown: async (name = 'bot') => (await tools.shownTo(name, ['desk'])).map(({ shown }) => shown),
+    call(shown, given = {}, { session: of = session, ...rest } = {}) {
+      const caller = { role: 'agent', agent: of.agent, session: of.id } as const
+      const signal = new AbortController().signal
+      return tools.call(caller, {
+        shown,
+        given,
+        requestId: `req_call${++asked}`,
+        signal,
+        onProgress: () => {},
+        ask: null,
+        ...rest,
+      })
+    },
+    async ask(scopes, details = {}, of = session) {
+      const caller = { role: 'agent', agent: of.agent, session: of.id } as const
+      const input = { tool: 'desk', scopes, reason: 'INC-1', durationSeconds: null, details }
+      const outcome = unwrap(await requestAccess(deps, caller, input, 'req_ask'))
+      if (outcome.status !== 'granted') throw new Error('the grant waits for an owner')
+      return (await h.row('grant', outcome.grant.id))!
+    },
+    async ends() {
+      const kinds = await h.trail()
+      return kinds.filter(({ kind }) => kind === 'tool.answered').map(({ body }) => body.ended)
+    },
+    async close() {
+      await tools.close()
+      server.close()
+      await h.close()
+    },
+  }
+  return stage
+}
+
+/** A stage whose tools were looked at and accepted. */
+export async function acceptedStage(...args: Parameters<typeof upstreamStage>): Promise<UpstreamStage> {
+  const stage = await upstreamStage(...args)
+  await stage.look()
+  await stage.accept()
+  return stage
+}
