@@ -240,6 +240,10 @@ export const UPSTREAM_MCP = {
   listBytes: 8 * MIB,
   /** All that one call is answered with, progress and all (bytes), and what one message over stdio may be. */
   answerBytes: 4 * MIB,
+  /** What a program may say in so long, whatever it was asked. */
+  burstMs: 10_000,
+  burstLines: 20_000,
+  burstBytes: 64 * MIB,
   /** Levels of what is in an answer. */
   answerDepth: 64,
   /** Arguments of one call (bytes). */

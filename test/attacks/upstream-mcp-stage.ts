@@ -19,7 +19,10 @@ import { unwrap } from '../support/store-on-disk.ts'
 
 export const SECRET = 's3cret/of+the=installation?&<~>'
 
-type Asked = Partial<Pick<UpstreamCall, 'signal' | 'onProgress' | 'ask'>> & { readonly session?: Session }
+type Asked = Partial<Pick<UpstreamCall, 'signal' | 'onProgress' | 'ask'>> & {
+  readonly session?: Session
+  readonly requestId?: string
+}
 
 export type UpstreamStage = {
   readonly h: Harness
@@ -39,8 +42,8 @@ export type UpstreamStage = {
   call(shown: string, given?: { readonly [name: string]: unknown }, asked?: Asked): ReturnType<UpstreamTools['call']>
   /** Asks for it as the agent does; it needs no approval. */
   ask(scopes: readonly string[], details?: Record<string, readonly string[]>, session?: Session): Promise<Grant>
-  /** How calls ended, as the trail has it. */
-  ends(): Promise<readonly unknown[]>
+  /** How calls ended, by their request ids, as the trail has it. */
+  ends(): Promise<ReadonlyMap<string | null, unknown>>
   close(): Promise<void>
 }
 
@@ -142,8 +145,13 @@ export async function upstreamStage(
       return (await h.row('grant', outcome.grant.id))!
     },
     async ends() {
-      const kinds = await h.trail()
-      return kinds.filter(({ kind }) => kind === 'tool.answered').map(({ body }) => body.ended)
+      const ends = new Map<string | null, unknown>()
+      for (let from = 0, read = 1_000; read === 1_000; from += read) {
+        const some = await h.trail(from)
+        read = some.length
+        for (const { kind, request, body } of some) if (kind === 'tool.answered') ends.set(request, body.ended)
+      }
+      return ends
     },
     async close() {
       await tools.close()

@@ -14,26 +14,32 @@ export type Program = {
   readonly env: Readonly<Record<string, string>>
 }
 
+export type ProgramLimits = {
+  readonly [K in 'answerBytes' | 'killMs' | 'burstMs' | 'burstLines' | 'burstBytes']: number
+}
+
 /** Characters of what it complained of, for an operator. */
-const COMPLAINT_MAX = 2_000
+const COMPLAINT_MAX = 8_000
+/** How long what still holds the pipes of a program that has ended is read. Milliseconds. */
+const LEFT_OVER_MS = 200
 
 export class ChildTransport implements Transport {
   onclose?: () => void
   onerror?: (error: Error) => void
   onmessage?: Transport['onmessage']
   readonly #program: Program
-  readonly #maxBytes: number
-  readonly #killMs: number
+  readonly #limits: ProgramLimits
   #child: ChildProcess | null = null
   #ended: Promise<void> = Promise.resolve()
   #held: Buffer[] = []
   #heldBytes = 0
+  #burst = { since: 0, lines: 0, bytes: 0 }
   #complaint = ''
+  #isCut = false
 
-  constructor(program: Program, maxBytes: number = UPSTREAM_MCP.answerBytes, killMs: number = UPSTREAM_MCP.killMs) {
+  constructor(program: Program, limits: ProgramLimits = UPSTREAM_MCP) {
     this.#program = program
-    this.#maxBytes = maxBytes
-    this.#killMs = killMs
+    this.#limits = limits
   }
 
   get pid(): number | undefined {
@@ -41,8 +47,8 @@ export class ChildTransport implements Transport {
   }
 
   /** The last that it wrote to stderr; may hold anything, secrets too. */
-  get complaint(): string {
-    return this.#complaint
+  get complaint(): { readonly text: string; readonly isCut: boolean } {
+    return { text: this.#complaint, isCut: this.#isCut }
   }
 
   start(): Promise<void> {
@@ -51,7 +57,13 @@ export class ChildTransport implements Transport {
     this.#child = child
     this.#ended = new Promise((resolve) => {
       // What it started must not outlive it, and may hold its pipes open.
-      child.once('exit', () => kill(child.pid, 'SIGKILL'))
+      child.once('exit', () => {
+        kill(child.pid, 'SIGKILL')
+        // What left its group is not found by that.
+        setTimeout(() => {
+          for (const pipe of child.stdio) pipe?.destroy()
+        }, LEFT_OVER_MS).unref()
+      })
       child.once('close', () => {
         resolve()
         this.onclose?.()
@@ -59,7 +71,9 @@ export class ChildTransport implements Transport {
     })
     child.stdout.on('data', (chunk: Buffer) => this.#read(chunk))
     child.stderr.on('data', (chunk: Buffer) => {
-      this.#complaint = (this.#complaint + chunk.toString('utf8')).slice(-COMPLAINT_MAX)
+      const complaint = this.#complaint + chunk.toString('utf8')
+      this.#isCut ||= complaint.length > COMPLAINT_MAX
+      this.#complaint = complaint.slice(-COMPLAINT_MAX)
     })
     child.stdin.on('error', (error) => this.onerror?.(error))
     return new Promise((resolve, reject) => {
@@ -72,14 +86,22 @@ export class ChildTransport implements Transport {
   }
 
   #read(chunk: Buffer): void {
+    const { answerBytes, burstMs, burstLines, burstBytes } = this.#limits
+    const now = performance.now()
+    if (now - this.#burst.since > burstMs) this.#burst = { since: now, lines: 0, bytes: 0 }
+    this.#burst.bytes += chunk.length
     let rest = chunk
     for (let at = rest.indexOf(10); at !== -1; at = rest.indexOf(10)) {
+      if (++this.#burst.lines > burstLines || this.#burst.bytes > burstBytes) {
+        this.#cutOff('says more at once than anybody asked for')
+        return
+      }
       const line = Buffer.concat([...this.#held, rest.subarray(0, at)])
       this.#held = []
       this.#heldBytes = 0
       rest = rest.subarray(at + 1)
-      if (line.length > this.#maxBytes) {
-        this.#cutOff()
+      if (line.length > answerBytes) {
+        this.#cutOff(`says more than ${answerBytes} bytes in one message`)
         return
       }
       this.#say(line.toString('utf8').trim())
@@ -87,7 +109,7 @@ export class ChildTransport implements Transport {
     if (rest.length === 0) return
     this.#held.push(rest)
     this.#heldBytes += rest.length
-    if (this.#heldBytes > this.#maxBytes) this.#cutOff()
+    if (this.#heldBytes > answerBytes) this.#cutOff(`says more than ${answerBytes} bytes in one message`)
   }
 
   #say(line: string): void {
@@ -103,11 +125,11 @@ export class ChildTransport implements Transport {
     this.onmessage?.(message)
   }
 
-  #cutOff(): void {
+  #cutOff(why: string): void {
     this.#held = []
     this.#heldBytes = 0
     this.#child?.stdout?.destroy()
-    this.onerror?.(new UpstreamFailure('too long', `says more than ${this.#maxBytes} bytes at once`))
+    this.onerror?.(new UpstreamFailure('too long', why))
     kill(this.#child?.pid, 'SIGKILL')
   }
 
@@ -115,6 +137,8 @@ export class ChildTransport implements Transport {
     return new Promise((resolve, reject) => {
       const stdin = this.#child?.stdin
       if (stdin == null || !stdin.writable) reject(new UpstreamFailure('broken', 'has ended'))
+      else if (stdin.writableLength > this.#limits.answerBytes)
+        reject(new UpstreamFailure('late', 'does not read what it is asked'))
       else stdin.write(serializeMessage(message), (error) => (error == null ? resolve() : reject(error)))
     })
   }
@@ -126,8 +150,8 @@ export class ChildTransport implements Transport {
     if (child.pid !== undefined) {
       child.stdin?.end()
       const steps = [
-        setTimeout(() => kill(child.pid, 'SIGTERM'), this.#killMs / 2),
-        setTimeout(() => kill(child.pid, 'SIGKILL'), this.#killMs),
+        setTimeout(() => kill(child.pid, 'SIGTERM'), this.#limits.killMs / 2),
+        setTimeout(() => kill(child.pid, 'SIGKILL'), this.#limits.killMs),
       ]
       await this.#ended
       for (const step of steps) clearTimeout(step)

@@ -8,6 +8,7 @@ import { UPSTREAM_MCP } from '../../core/limits.ts'
 import { VERSION } from '../../core/version.ts'
 import type { ChildTransport } from './child.ts'
 import { guardedFetch } from './guarded-fetch.ts'
+import { createMask, type Mask } from './without-secrets.ts'
 
 export type Asking = (ask: McpAsk) => Promise<McpAnswer>
 
@@ -17,8 +18,8 @@ export type Connection = {
   asks: Asking | null
   /** Whether somebody waits for an answer on it: where none can come any more, it breaks. */
   awaited: boolean
-  /** Every form of a secret that went out on it. */
-  readonly forms: Set<string>
+  /** Of every secret that went out on it. */
+  readonly mask: Mask
   readonly isOver: () => boolean
   /** Why it is over, where an answer broke off. */
   readonly broke: () => UpstreamFailure | null
@@ -71,7 +72,7 @@ function clientOf({ modes, onChanged }: Ways, asked: (ask: McpAsk) => Promise<Mc
 }
 
 export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): Promise<Connection> {
-  const forms = new Set<string>()
+  const mask = createMask()
   let broken: UpstreamFailure | null = null
   let over = false
   let underWay = 0
@@ -95,7 +96,7 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
     ...http,
     present: () => {
       const presented = http.present()
-      for (const form of presented?.forms ?? []) forms.add(form)
+      mask.add(presented?.forms ?? [])
       return presented
     },
     onBroken: breakOff,
@@ -118,7 +119,7 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
     }),
     asks: null,
     awaited: false,
-    forms,
+    mask,
     isOver: () => over,
     broke: () => broken,
     cutOff,
@@ -145,18 +146,14 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
   }
 }
 
-export async function connectChild(
-  transport: ChildTransport,
-  secrets: Iterable<string>,
-  onChanged: () => void,
-): Promise<Connection> {
+export async function connectChild(transport: ChildTransport, mask: Mask, onChanged: () => void): Promise<Connection> {
   let over = false
   let broken: UpstreamFailure | null = null
   const connection: Connection = {
     client: clientOf({ modes: [], onChanged }, refuse),
     asks: null,
     awaited: false,
-    forms: new Set(secrets),
+    mask,
     isOver: () => over,
     broke: () => broken,
     // It serves other calls too.

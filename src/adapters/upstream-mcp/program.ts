@@ -5,21 +5,21 @@ import type { Log, UpstreamMcp } from '../../actions/ports.ts'
 import { UpstreamFailure } from '../../actions/ports.ts'
 import { UPSTREAM_MCP } from '../../core/limits.ts'
 import type { Result } from '../../core/result.ts'
-import { ChildTransport, type Program } from './child.ts'
+import { safeText } from '../../core/safe-text.ts'
+import { ChildTransport, type Program, type ProgramLimits } from './child.ts'
 import { type Connection, connectChild } from './connection.ts'
-import { encodedForms, textWithout } from './without-secrets.ts'
+import { createMask } from './without-secrets.ts'
 
 /** A program ready to be started, and the secrets that its environment carries; the error is the end of a sentence. */
-export type OpenProgram = (
-  command: string,
-) => Result<{ readonly program: Program; readonly secrets: readonly string[] }, string>
+export type OpenProgram = (command: string) => Result<Opened, string>
+type Opened = { readonly program: Program; readonly secrets: readonly string[] }
 
 export type RunningProgram = {
   connection(): Promise<Connection>
   close(): Promise<void>
 }
 
-type Limits = { readonly [K in 'restartMs' | 'restartMsMax' | 'wellMs']: number }
+type Limits = ProgramLimits & { readonly [K in 'restartMs' | 'restartMsMax' | 'wellMs']: number }
 type Changed = Parameters<UpstreamMcp['onChanged']>[0]
 
 export function runProgram(
@@ -35,22 +35,21 @@ export function runProgram(
   let pauseMs = limits.restartMs
   let closed = false
 
-  const start = async (): Promise<Connection> => {
-    const opened = open(command)
-    if (!opened.ok) throw new UpstreamFailure('unreachable', opened.error)
+  const start = async ({ program, secrets }: Opened): Promise<Connection> => {
     const startedAt = monotonic()
-    const transport = new ChildTransport(opened.value.program)
-    const forms = encodedForms(opened.value.secrets)
+    const transport = new ChildTransport(program, limits)
+    const mask = createMask(secrets)
     const ended = () => {
       running = null
       if (closed) return
       pauseMs = monotonic() - startedAt >= limits.wellMs ? limits.restartMs : Math.min(pauseMs * 2, limits.restartMsMax)
       notBefore = monotonic() + pauseMs
-      const complaint = textWithout(transport.complaint, forms).slice(-500)
+      const { text, isCut } = transport.complaint
+      const complaint = safeText((isCut ? mask.endOf(text) : mask.text(text)).slice(-500), 500)
       log.warn({ tool, command, pauseMs, complaint }, "a tool's MCP program ended; it is started again")
     }
     try {
-      const connection = await connectChild(transport, forms, () => changed(tool))
+      const connection = await connectChild(transport, mask, () => changed(tool))
       const { onclose } = connection.client
       connection.client.onclose = () => {
         onclose?.()
@@ -69,7 +68,10 @@ export function runProgram(
       if (closed) throw new UpstreamFailure('unreachable', 'is not run any more')
       if (running === null && monotonic() < notBefore)
         throw new UpstreamFailure('unreachable', 'has ended, and is started again in a while')
-      running ??= start()
+      if (running !== null) return running
+      const opened = open(command)
+      if (!opened.ok) throw new UpstreamFailure('unreachable', opened.error)
+      running = start(opened.value)
       return running
     },
     async close() {

@@ -4,7 +4,7 @@
 import type { CallToolResult, PriorDiscovery, Tool } from '@modelcontextprotocol/client'
 import { ProtocolError, SdkError, SdkErrorCode, TRACEPARENT_META_KEY } from '@modelcontextprotocol/client'
 import { z } from 'zod'
-import type { Log, UpstreamCall, UpstreamMcp, UpstreamResult } from '../../actions/ports.ts'
+import type { Log, McpAsk, UpstreamCall, UpstreamMcp, UpstreamResult } from '../../actions/ports.ts'
 import { UpstreamFailure } from '../../actions/ports.ts'
 import { type OpenSecret, presentedAs } from '../../actions/proxy-secret.ts'
 import { UPSTREAM_MCP } from '../../core/limits.ts'
@@ -13,7 +13,7 @@ import { placeOfMcp } from '../../core/manifest-mcp.ts'
 import { safeText } from '../../core/safe-text.ts'
 import { type Connection, connectHttp } from './connection.ts'
 import { type OpenProgram, type RunningProgram, runProgram } from './program.ts'
-import { encodedForms, isTooDeep, textWithout, withoutMeta, withoutSecrets } from './without-secrets.ts'
+import { isTooDeep, withoutMeta } from './without-secrets.ts'
 
 export type UpstreamLimits = { readonly [K in keyof typeof UPSTREAM_MCP]: number }
 
@@ -24,7 +24,7 @@ type Deps = {
   readonly monotonic: () => number
 }
 
-type Idle = { readonly connection: Connection; readonly timer: NodeJS.Timeout }
+type Idle = { readonly place: string; readonly connection: Connection; readonly timer: NodeJS.Timeout }
 type Ways = { readonly modes: readonly ('form' | 'url')[]; readonly maxBytes: number }
 
 const PAGE = z.object({ tools: z.array(z.unknown()), nextCursor: z.string().max(4096).optional() })
@@ -64,6 +64,10 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
       const discover = connection.client.getDiscoverResult()
       eras.set(url, discover === undefined ? { kind: 'legacy' } : { kind: 'modern', discover })
       open.add(connection)
+      if (closed) {
+        void drop(connection)
+        throw new UpstreamFailure('unreachable', 'is not asked any more')
+      }
       return connection
     } catch (thrown) {
       // Another era may be spoken there by now.
@@ -81,14 +85,15 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
   const lease = async (tool: string, mcp: ToolMcp, agent: string, ways: Ways, signal: AbortSignal) => {
     if (closed) throw new UpstreamFailure('unreachable', 'is not asked any more')
     if (mcp.url === null) {
-      const connection = await programOf(tool, mcp.command ?? '').connection()
+      const connection = await unlessAborted(programOf(tool, mcp.command ?? '').connection(), signal)
       return { connection, give: (_: boolean) => undefined }
     }
-    const key = JSON.stringify([tool, mcp.url, mcp.secret, mcp.header, mcp.prefix, agent, ways.modes])
+    const { url } = mcp
+    const key = JSON.stringify([tool, url, mcp.secret, mcp.header, mcp.prefix, agent, ways.modes])
     const kept = idle.get(key)?.pop()
     if (kept !== undefined) clearTimeout(kept.timer)
     const connection =
-      kept === undefined || kept.connection.isOver() ? await connect(tool, mcp, mcp.url, ways, signal) : kept.connection
+      kept === undefined || kept.connection.isOver() ? await connect(tool, mcp, url, ways, signal) : kept.connection
     connection.awaited = true
     const give = (isWhole: boolean) => {
       connection.asks = null
@@ -105,7 +110,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
         void drop(connection)
       }, limits.keepMs)
       timer.unref()
-      idle.set(key, [...waiting, { connection, timer }])
+      idle.set(key, [...waiting, { place: url, connection, timer }])
     }
     return { connection, give }
   }
@@ -139,7 +144,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
         }
         cursor = page.nextCursor
       } while (cursor !== undefined && cursor !== '')
-      return withoutForms(said, connection)
+      return withoutSecrets(said, connection)
     } catch (thrown) {
       throw failureOf(thrown, signal, connection)
     } finally {
@@ -162,7 +167,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
     if (ask !== null && mcp.url !== null)
       connection.asks = (one) =>
         modes.includes(one.mode)
-          ? ask.put({ mode: one.mode, params: cleanedOf(one.params, connection) as Record<string, unknown> }, signal)
+          ? ask.put({ mode: one.mode, params: paramsOf(one.params, connection) }, signal)
           : Promise.resolve({ action: 'cancel' })
     try {
       const result = await connection.client.callTool(
@@ -210,6 +215,19 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
         }
       const urls = new Set([...places.values()].map(placeOfMcp))
       for (const url of eras.keys()) if (!urls.has(url)) eras.delete(url)
+      for (const [key, waiting] of idle) {
+        const gone = waiting.filter(({ place }) => !urls.has(place))
+        for (const { connection, timer } of gone) {
+          clearTimeout(timer)
+          void drop(connection)
+        }
+        if (gone.length === waiting.length) idle.delete(key)
+        else if (gone.length > 0)
+          idle.set(
+            key,
+            waiting.filter((one) => !gone.includes(one)),
+          )
+      }
     },
     async close() {
       closed = true
@@ -218,6 +236,16 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
       await Promise.all([...[...open].map(drop), ...[...programs.values()].map((program) => program.close())])
     },
   }
+}
+
+/** A program that is being started is not the call's to give up. */
+function unlessAborted<T>(starting: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const give = () => reject(signal.reason)
+    if (signal.aborted) give()
+    signal.addEventListener('abort', give, { once: true })
+    void starting.then(resolve, reject).finally(() => signal.removeEventListener('abort', give))
+  })
 }
 
 const countIdle = (idle: ReadonlyMap<string, readonly Idle[]>): number => {
@@ -232,35 +260,35 @@ const definitionFor = ({ definition }: UpstreamCall): Tool => ({
   inputSchema: definition.inputSchema as Tool['inputSchema'],
 })
 
-const cleanedOf = (value: unknown, { forms }: Connection): unknown => withoutSecrets(value, encodedForms(forms))
+const withoutSecrets = (said: ReadonlyMap<string, unknown>, { mask }: Connection) =>
+  new Map([...said].map(([name, one]) => [name, isTooDeep(one, UPSTREAM_MCP.answerDepth) ? null : mask.value(one)]))
 
-const withoutForms = (said: ReadonlyMap<string, unknown>, connection: Connection) =>
-  new Map(
-    [...said].map(([name, one]) => [
-      name,
-      isTooDeep(one, UPSTREAM_MCP.answerDepth) ? null : cleanedOf(one, connection),
-    ]),
-  )
-
-function resultOf(result: CallToolResult, connection: Connection): UpstreamResult {
+function resultOf(result: CallToolResult, { mask }: Connection): UpstreamResult {
   if (isTooDeep(result, UPSTREAM_MCP.answerDepth))
     throw new UpstreamFailure('refused', `answers with what is nested deeper than ${UPSTREAM_MCP.answerDepth}`)
   const { content, structuredContent, isError } = result
   return {
-    content: (content ?? []).map((block) => cleanedOf(withoutMeta(block), connection)),
+    content: (content ?? []).map((block) => mask.value(withoutMeta(block))),
     ...(structuredContent === undefined
       ? {}
-      : { structuredContent: cleanedOf(structuredContent, connection) as Record<string, unknown> }),
+      : { structuredContent: mask.value(structuredContent) as Record<string, unknown> }),
     ...(isError === true ? { isError } : {}),
   }
 }
 
+/** What it asks is shown to a person. */
+function paramsOf(params: McpAsk['params'], { mask }: Connection): McpAsk['params'] {
+  if (isTooDeep(params, UPSTREAM_MCP.answerDepth))
+    throw new UpstreamFailure('refused', `asks with what is nested deeper than ${UPSTREAM_MCP.answerDepth}`)
+  return mask.value(withoutMeta(params)) as McpAsk['params']
+}
+
 /** A model can read what a server refused, and go on. */
-const errorOf = ({ code, message }: ProtocolError, connection: Connection): UpstreamResult => ({
+const errorOf = ({ code, message }: ProtocolError, { mask }: Connection): UpstreamResult => ({
   content: [
     {
       type: 'text',
-      text: `The tool's server answered with an error (${code}): ${safeText(String(cleanedOf(message, connection)), 1000)}`,
+      text: `The tool's server answered with an error (${code}): ${safeText(mask.text(message), 1000)}`,
     },
   ],
   isError: true,
@@ -268,12 +296,12 @@ const errorOf = ({ code, message }: ProtocolError, connection: Connection): Upst
 
 function progressOf(
   { progress, total, message }: { progress: number; total?: number | undefined; message?: string | undefined },
-  { forms }: Connection,
+  { mask }: Connection,
 ) {
   return {
     progress,
     ...(total === undefined ? {} : { total }),
-    ...(message === undefined ? {} : { message: safeText(textWithout(message, encodedForms(forms)), 500) }),
+    ...(message === undefined ? {} : { message: safeText(mask.text(message), 500) }),
   }
 }
 
