@@ -39,7 +39,8 @@ export type DefinitionView = {
   readonly pinnedAt?: string
 }
 
-const LINE_MAX = 240
+/** Longer than any line: a place is the longest. */
+const LINE_MAX = 600
 
 export const parsedDefinition = ({ text }: Pick<SeenDefinition, 'text'>): ToolDefinition | null =>
   text === null ? null : (JSON.parse(text) as ToolDefinition)
@@ -78,7 +79,7 @@ function viewOf(row: Definition | undefined, mcp: ToolMcp): Omit<DefinitionView,
     digest: offered?.digest ?? null,
     ...(offered?.fault == null ? {} : { fault: offered.fault }),
     diff: [
-      ...(moved ? [`~ server ${safeText(pinned.place, LINE_MAX)} → ${safeText(offered.place, LINE_MAX)}`] : []),
+      ...(moved ? [`- server: ${pinned.place}`, `+ server: ${offered.place}`] : []),
       ...(to === null ? [] : definitionDiff(pinned === null ? null : parsedDefinition(pinned), to)),
     ].map((line) => safeText(line, LINE_MAX)),
     ...(pinned === null ? {} : { pinnedBy: pinned.by, pinnedAt: rfc3339(pinned.pinnedAt) }),

@@ -1,5 +1,6 @@
 // An agent's tools of an upstream MCP server that lies, over a real store and real HTTP: asked, looked at, accepted, called.
 
+import { applyManifests } from '../../src/actions/apply-manifests.ts'
 import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
 import type { Log, UpstreamCall, UpstreamMcp } from '../../src/actions/ports.ts'
 import { requestAccess } from '../../src/actions/request-access.ts'
@@ -8,7 +9,7 @@ import { createUpstreamTools, type UpstreamTools } from '../../src/actions/upstr
 import type { OpenProgram } from '../../src/adapters/upstream-mcp/program.ts'
 import { createUpstreamMcp } from '../../src/adapters/upstream-mcp/upstream-mcp.ts'
 import { UPSTREAM_MCP } from '../../src/core/limits.ts'
-import type { ToolMcp } from '../../src/core/manifest.ts'
+import type { AccessEntry, ToolMcp } from '../../src/core/manifest.ts'
 import type { Grant, Session } from '../../src/core/model.ts'
 import { err, ok } from '../../src/core/result.ts'
 import { Secret } from '../../src/core/secret.ts'
@@ -42,6 +43,8 @@ export type UpstreamStage = {
   call(shown: string, given?: { readonly [name: string]: unknown }, asked?: Asked): ReturnType<UpstreamTools['call']>
   /** Asks for it as the agent does; it needs no approval. */
   ask(scopes: readonly string[], details?: Record<string, readonly string[]>, session?: Session): Promise<Grant>
+  /** The manifest of bot says this from now on. */
+  propose(access: readonly AccessEntry[]): ReturnType<typeof applyManifests>
   /** How calls ended, by their request ids, as the trail has it. */
   ends(): Promise<ReadonlyMap<string | null, unknown>>
   close(): Promise<void>
@@ -53,7 +56,11 @@ const MAPPING: ToolMcp['tools'] = {
   search: { scope: 'read', details: {} },
 }
 
-export type StageLimits = Partial<{ readonly [K in keyof typeof UPSTREAM_MCP]: number }>
+export type StageLimits = Partial<{ readonly [K in keyof typeof UPSTREAM_MCP | 'recheckMs']: number }>
+
+const HELD = { approval: 'none', delivery: 'proxy' } as const
+export const READ = entry('desk', ['read'], HELD)
+const COMMENT = entry('desk', ['comment'], { ...HELD, details: { queue: ['dev', 'ops', '7'] } })
 
 export async function upstreamStage(
   era: Era,
@@ -66,22 +73,14 @@ export async function upstreamStage(
   const url = server.url
   const at = { url, command: null, secret: 'env:HALLPASS_TOOL_FAKE', header: 'Authorization', prefix: 'Bearer ' }
   const mcp: ToolMcp = { ...at, tools: MAPPING, ...more.mcp }
-  const held = { approval: 'none', delivery: 'proxy' } as const
-  const access = [
-    entry('desk', ['read'], held),
-    entry('desk', ['comment'], { ...held, details: { queue: ['dev', 'ops', '7'] } }),
-  ]
-  await h.start(
-    setOf(
-      tool('desk', {
-        details: { queue: { description: '', enforcedBy: 'proxy' } },
-        scopes: { read: scope(), comment: scope(), close: scope() },
-        mcp,
-      }),
-      agent('bot', { access }),
-      agent('other', { access }),
-    ),
-  )
+  const desk = tool('desk', {
+    details: { queue: { description: '', enforcedBy: 'proxy' } },
+    scopes: { read: scope(), comment: scope(), close: scope() },
+    mcp,
+  })
+  const withBot = (access: readonly AccessEntry[]) =>
+    setOf(desk, agent('bot', { access }), agent('other', { access: [READ, COMMENT] }))
+  await h.start(withBot([READ, COMMENT]))
   const { deps } = h
   const logged: string[] = []
   const keep = (fields: object, message: string) => void logged.push(`${message} ${JSON.stringify(fields)}`)
@@ -144,6 +143,7 @@ export async function upstreamStage(
       if (outcome.status !== 'granted') throw new Error('the grant waits for an owner')
       return (await h.row('grant', outcome.grant.id))!
     },
+    propose: (access) => applyManifests(deps, as.watcher, { set: withBot(access), base: null }),
     async ends() {
       const ends = new Map<string | null, unknown>()
       for (let from = 0, read = 1_000; read === 1_000; from += read) {

@@ -30,7 +30,8 @@ export type LyingServer = {
   readonly port: number
   readonly url: string
   readonly heard: Exchange[]
-  tools: readonly unknown[]
+  /** A text is JSON as it is. */
+  tools: readonly unknown[] | string
   /** What `tools/call` does. */
   calls: (exchange: Exchange) => void
   /** Anything before it is answered; true: it was answered, or never will be. */
@@ -114,7 +115,11 @@ export async function startLyingServer(era: Era): Promise<LyingServer> {
       outgoing.setHeader('Mcp-Session-Id', `of-${++session}`)
       const version = '2025-11-25'
       answer({ protocolVersion: version, capabilities: { tools: {} }, serverInfo: { name: 'liar', version: '1' } })
-    } else if (said.method === 'tools/list') answer({ tools: [...lying.tools], ttlMs: 0, cacheScope: 'private' })
+    } else if (said.method === 'tools/list' && typeof lying.tools === 'string')
+      outgoing
+        .writeHead(200, { 'Content-Type': 'application/json' })
+        .end(`{"jsonrpc":"2.0","id":${said.id},"result":{"resultType":"complete","ttlMs":0,"tools":${lying.tools}}}`)
+    else if (said.method === 'tools/list') answer({ tools: lying.tools, ttlMs: 0, cacheScope: 'private' })
     else if (said.method === 'tools/call') lying.calls(exchange)
     else fail(-32601, 'Method not found')
   }
