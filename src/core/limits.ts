@@ -240,6 +240,9 @@ export const UPSTREAM_MCP = {
   listBytes: 8 * MIB,
   /** All that one call is answered with, progress and all (bytes), and what one message over stdio may be. */
   answerBytes: 4 * MIB,
+  /** Messages of one answer, progress among them; and how many of them may ask us for something. */
+  answerMessages: 10_000,
+  answerRequests: 100,
   /** What a program may say in so long, whatever it was asked. */
   burstMs: 10_000,
   burstLines: 20_000,

@@ -97,6 +97,10 @@ describe.each(ERAS)('a server of the %s era', (era) => {
     )
     exchange.outgoing.on('close', () => clearInterval(beat))
   }
+  const streamed = (exchange: Exchange, one: string, times: number) => {
+    exchange.stream()
+    exchange.outgoing.write(`data: ${one}\n\n`.repeat(times))
+  }
   const hangUp = (exchange: Exchange) => {
     exchange.stream()
     setImmediate(() => exchange.outgoing.destroy())
@@ -109,6 +113,8 @@ describe.each(ERAS)('a server of the %s era', (era) => {
     ['answers byte by byte', bytewise, 'late', 1_000],
     ['sends heads without an end', heads, 'late', 1_000],
     ['floods with progress', flood, 'too long', 1_000],
+    ['asks and asks', (e) => streamed(e, '{"jsonrpc":"2.0","method":"roots/list","id":1}', 4_000), 'too long', 1_000],
+    ['says nonsense without an end', (e) => streamed(e, '{}', 20_000), 'too long', 1_000],
     ['makes progress for ever', slowProgress, 'late', 2_500],
     ['answers with more than it may', ({ answer }) => answer(text('x'.repeat(300 * KIB))), 'too long', 1_000],
     ['streams more than it may', (e) => e.stream().end(text('x'.repeat(300 * KIB))), 'too long', 1_000],
@@ -141,6 +147,8 @@ describe.each(ERAS)('a server of the %s era', (era) => {
     expect(result.ok).toBe(false)
     expect(ms).toBeLessThan(within)
     expect(said).toMatch(/"code":"(overloaded|internal)"/)
+    // It was not asked back for each thing that it said.
+    expect(s.server.heard.length).toBeLessThan(150)
     // Nothing of the connection is left, and the next call is answered.
     await expect.poll(() => s.server.sockets(), { timeout: 3_000 }).toBeLessThanOrEqual(era === 'legacy' ? 1 : 0)
     s.server.calls = ({ answer }) => answer(text('done'))

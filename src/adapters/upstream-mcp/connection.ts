@@ -32,6 +32,9 @@ export type Http = {
   readonly url: string
   readonly present: () => Presented | null
   readonly maxBytes: number
+  /** What a server may say on it between two answers, and how much of it may ask us. */
+  readonly maxMessages: number
+  readonly maxRequests: number
   /** How long nothing is under way that could bring an answer that is waited for, until it is given up. */
   readonly lullMs: number
 }
@@ -76,6 +79,7 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
   let broken: UpstreamFailure | null = null
   let over = false
   let underWay = 0
+  let awaited = false
   let lull: NodeJS.Timeout | undefined
   const begun = () => {
     underWay++
@@ -85,11 +89,12 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
     if (--underWay > 0) return
     // What came last is still being read.
     lull = setTimeout(() => {
-      if (connection.awaited) breakOff(new UpstreamFailure('broken', 'ended its answer before it was one'))
+      if (awaited) breakOff(new UpstreamFailure('broken', 'ended its answer before it was one'))
     }, http.lullMs).unref()
   }
   const breakOff = (why: UpstreamFailure) => {
     broken ??= why
+    cutOff()
     void close()
   }
   const { fetch, cutOff } = guardedFetch({
@@ -112,13 +117,36 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
     reconnectionOptions: NO_RETRIES,
     onInsufficientScope: 'throw',
   })
+  let messages = 0
+  let requests = 0
+  const heard = (isRequest: boolean): UpstreamFailure | null => {
+    messages++
+    if (isRequest) requests++
+    if (messages <= http.maxMessages && requests <= http.maxRequests) return null
+    if (broken === null) breakOff(new UpstreamFailure('too long', 'says more than anybody asked for'))
+    return broken
+  }
+  // Heard before the client is, which answers every request and looks at every notification.
+  transport.onmessage = (message) => {
+    const tooMuch = heard('id' in message && 'method' in message)
+    // What has come in already is looked at no further.
+    if (tooMuch !== null) throw tooMuch
+  }
+  transport.onerror = () => void heard(false)
   const connection: Connection = {
     client: clientOf(ways, async (ask) => {
       begun()
       return (connection.asks?.(ask) ?? refuse()).finally(ended)
     }),
     asks: null,
-    awaited: false,
+    get awaited() {
+      return awaited
+    },
+    set awaited(is) {
+      awaited = is
+      messages = 0
+      requests = 0
+    },
     mask,
     isOver: () => over,
     broke: () => broken,

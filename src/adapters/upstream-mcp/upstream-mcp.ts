@@ -58,7 +58,8 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
     }
     const inTime = AbortSignal.any([signal, AbortSignal.timeout(limits.connectMs)])
     const prior = eras.get(url)
-    const http = { url, present, maxBytes: ways.maxBytes, lullMs: limits.lullMs }
+    const { answerMessages: maxMessages, answerRequests: maxRequests, lullMs } = limits
+    const http = { url, present, maxBytes: ways.maxBytes, maxMessages, maxRequests, lullMs }
     try {
       const connection = await connectHttp(http, { ...ways, prior, onChanged: () => changed(tool) }, inTime)
       const discover = connection.client.getDiscoverResult()
