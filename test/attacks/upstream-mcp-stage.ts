@@ -4,7 +4,6 @@ import { applyManifests } from '../../src/actions/apply-manifests.ts'
 import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
 import type { Log, UpstreamCall, UpstreamMcp } from '../../src/actions/ports.ts'
 import { requestAccess } from '../../src/actions/request-access.ts'
-import { mayCall } from '../../src/actions/tool-address.ts'
 import { createUpstreamTools, type UpstreamTools } from '../../src/actions/upstream-tools.ts'
 import type { OpenProgram } from '../../src/adapters/upstream-mcp/program.ts'
 import { createUpstreamMcp } from '../../src/adapters/upstream-mcp/upstream-mcp.ts'
@@ -65,7 +64,7 @@ const COMMENT = entry('desk', ['comment'], { ...HELD, details: { queue: ['dev', 
 export async function upstreamStage(
   era: Era,
   limits: StageLimits = {},
-  more: { readonly mcp?: Partial<ToolMcp>; readonly programs?: OpenProgram; readonly mayCall?: typeof mayCall } = {},
+  more: { readonly mcp?: Partial<ToolMcp>; readonly programs?: OpenProgram } = {},
 ): Promise<UpstreamStage> {
   const server = await startLyingServer(era)
   server.tools = [TOOL('search'), TOOL('note'), TOOL('close')]
@@ -89,7 +88,6 @@ export async function upstreamStage(
     {
       openSecret: () => ok(new Secret(SECRET)),
       openProgram: more.programs ?? (() => err('there is none')),
-      mayCall: more.mayCall ?? mayCall,
       log,
       monotonic: () => performance.now(),
     },
