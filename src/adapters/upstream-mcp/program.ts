@@ -34,10 +34,12 @@ export function runProgram(
   let notBefore = Number.NEGATIVE_INFINITY
   let pauseMs = limits.restartMs
   let closed = false
+  let started: ChildTransport | null = null
 
   const start = async ({ program, secrets }: Opened): Promise<Connection> => {
     const startedAt = monotonic()
     const transport = new ChildTransport(program, limits)
+    started = transport
     const mask = createMask(secrets)
     const ended = () => {
       running = null
@@ -76,6 +78,8 @@ export function runProgram(
     },
     async close() {
       closed = true
+      // One that is still being started need not be waited for.
+      await started?.close()
       const connection = await running?.catch(() => null)
       await connection?.close()
     },
