@@ -58,6 +58,8 @@ export function runProgram(
         ended()
       }
       if (connection.isOver()) throw new UpstreamFailure('broken', 'has ended')
+      // It may be another version by now, and say something else.
+      changed(tool)
       return connection
     } catch (thrown) {
       ended()

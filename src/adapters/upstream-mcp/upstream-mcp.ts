@@ -93,8 +93,10 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
     const key = JSON.stringify([tool, url, mcp.secret, mcp.header, mcp.prefix, agent, ways.modes])
     const kept = idle.get(key)?.pop()
     if (kept !== undefined) clearTimeout(kept.timer)
-    const connection =
-      kept === undefined || kept.connection.isOver() ? await connect(tool, mcp, url, ways, signal) : kept.connection
+    const isKept = kept !== undefined && !kept.connection.isOver()
+    const connection = isKept ? kept.connection : await connect(tool, mcp, url, ways, signal)
+    // Whoever answers there may be another by now, and say something else.
+    if (!isKept && agent !== '') changed(tool)
     connection.awaited = true
     const give = (isWhole: boolean) => {
       connection.asks = null
