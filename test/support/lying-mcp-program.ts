@@ -19,7 +19,7 @@ const forEver = (piece: string) => {
   more()
 }
 
-const LIES: Readonly<Record<string, (id: number | undefined) => void>> = {
+const LIES: Readonly<Record<string, (id: number | undefined) => unknown>> = {
   environment: (id) => answer(id, JSON.stringify([process.env, process.argv.slice(2), process.cwd()])),
   'one line without an end': () => forEver('x'.repeat(65_536)),
   'lines without an end': () => forEver('{}\n'.repeat(20_000)),
@@ -27,6 +27,7 @@ const LIES: Readonly<Record<string, (id: number | undefined) => void>> = {
   ends: () => process.exit(3),
   'another answer': (id) => answer((id ?? 0) + 1_000, 'not yours'),
   silence: () => undefined,
+  'reads nothing': () => process.stdin.pause(),
   'leaves something behind': () => {
     const { pid } = spawn('/bin/sleep', ['300'], { detached: true, stdio: 'inherit' })
     say({ method: 'notifications/message', params: { level: 'info', data: pid } })
@@ -48,7 +49,6 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   if (method === 'initialize') {
     const serverInfo = { name: 'liar', version: '1' }
     say({ id, result: { protocolVersion: '2025-11-25', capabilities: { tools: {} }, serverInfo } })
-    if (LIE === 'reads nothing') setTimeout(() => process.stdin.pause(), 200)
   } else if (method === 'tools/list') say({ id, result: { tools: [TOOL] } })
   else if (method === 'tools/call') (LIES[LIE] ?? (() => answer(id, `${process.pid}`)))(id)
   else if (id !== undefined) say({ id, error: { code: -32601, message: 'Method not found' } })

@@ -111,7 +111,7 @@ test('the reference server, over HTTP and as a program: progress and cancellatio
       onprogress: (one) => void progress.push(one),
     })
     expect(done.text).toContain('Duration: 0.4 seconds')
-    expect(progress).toMatchObject([1, 2, 3, 4].map((at) => ({ progress: at, total: 4 })))
+    expect(progress, tool).toMatchObject([1, 2, 3, 4].map((at) => ({ progress: at, total: 4 })))
     const giving = new AbortController()
     const given = call(
       agent,

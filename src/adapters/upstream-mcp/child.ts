@@ -33,6 +33,9 @@ export class ChildTransport implements Transport {
   #ended: Promise<void> = Promise.resolve()
   #held: Buffer[] = []
   #heldBytes = 0
+  /** Lines that were read and not passed on yet. */
+  #lines: string[] = []
+  #passing: Promise<void> | null = null
   #burst = { since: 0, lines: 0, bytes: 0 }
   #complaint = ''
   #isCut = false
@@ -64,7 +67,8 @@ export class ChildTransport implements Transport {
           for (const pipe of child.stdio) pipe?.destroy()
         }, LEFT_OVER_MS).unref()
       })
-      child.once('close', () => {
+      child.once('close', async () => {
+        await this.#passing
         resolve()
         this.onclose?.()
       })
@@ -104,12 +108,22 @@ export class ChildTransport implements Transport {
         this.#cutOff(`says more than ${answerBytes} bytes in one message`)
         return
       }
-      this.#say(line.toString('utf8').trim())
+      this.#lines.push(line.toString('utf8').trim())
+      this.#passing ??= this.#passOn()
     }
     if (rest.length === 0) return
     this.#held.push(rest)
     this.#heldBytes += rest.length
     if (this.#heldBytes > answerBytes) this.#cutOff(`says more than ${answerBytes} bytes in one message`)
+  }
+
+  /** One a turn: of what comes at once, the client forgets what belongs to an answer before it heard it. */
+  async #passOn(): Promise<void> {
+    for (let line = this.#lines.shift(); line !== undefined; line = this.#lines.shift()) {
+      this.#say(line)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    this.#passing = null
   }
 
   #say(line: string): void {
@@ -126,6 +140,7 @@ export class ChildTransport implements Transport {
   }
 
   #cutOff(why: string): void {
+    this.#lines = []
     this.#held = []
     this.#heldBytes = 0
     this.#child?.stdout?.destroy()
