@@ -29,6 +29,8 @@ export type Exchange = {
 export type LyingServer = {
   readonly port: number
   readonly url: string
+  /** What it speaks from now on. */
+  era: Era
   readonly heard: Exchange[]
   /** A text is JSON as it is. */
   tools: readonly unknown[] | string
@@ -51,7 +53,7 @@ export const TOOL = (name: string, more: Fields = {}) => ({
 
 export const text = (...texts: readonly string[]) => ({ content: texts.map((one) => ({ type: 'text', text: one })) })
 
-export async function startLyingServer(era: Era): Promise<LyingServer> {
+export async function startLyingServer(first: Era): Promise<LyingServer> {
   let session = 0
   const open = new Set<Socket>()
   const server = createServer((incoming, outgoing) => {
@@ -73,7 +75,7 @@ export async function startLyingServer(era: Era): Promise<LyingServer> {
   const exchangeOf = (incoming: IncomingMessage, outgoing: ServerResponse, body: string): Exchange => {
     const startedAt = performance.now()
     const said: Said = body === '' ? {} : JSON.parse(body)
-    const kind = era === 'modern' ? { resultType: 'complete' } : {}
+    const kind = lying.era === 'modern' ? { resultType: 'complete' } : {}
     const message = (rest: Fields) => JSON.stringify({ jsonrpc: '2.0', id: said.id, ...rest })
     const json = (status: number, rest: Fields) =>
       outgoing.writeHead(status, { 'Content-Type': 'application/json' }).end(message(rest))
@@ -109,9 +111,9 @@ export async function startLyingServer(era: Era): Promise<LyingServer> {
     if (exchange.http === 'GET') outgoing.writeHead(405).end()
     else if (exchange.http === 'DELETE') outgoing.writeHead(204).end()
     else if (said.id === undefined || said.method === undefined) outgoing.writeHead(202).end()
-    else if (said.method === 'server/discover' && era === 'modern')
+    else if (said.method === 'server/discover' && lying.era === 'modern')
       answer({ ttlMs: 0, cacheScope: 'private', supportedVersions: ['2026-07-28'], capabilities: { tools: {} } })
-    else if (said.method === 'initialize' && era === 'legacy') {
+    else if (said.method === 'initialize' && lying.era === 'legacy') {
       outgoing.setHeader('Mcp-Session-Id', `of-${++session}`)
       const version = '2025-11-25'
       answer({ protocolVersion: version, capabilities: { tools: {} }, serverInfo: { name: 'liar', version: '1' } })
@@ -127,6 +129,7 @@ export async function startLyingServer(era: Era): Promise<LyingServer> {
   const lying: LyingServer = {
     port,
     url: `http://127.0.0.1:${port}/mcp`,
+    era: first,
     heard: [],
     tools: [],
     calls: ({ answer, said }) => answer(text(JSON.stringify(said.params?.arguments))),

@@ -119,10 +119,11 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
   })
   let messages = 0
   let requests = 0
+  let asked = 0
   const heard = (isRequest: boolean): UpstreamFailure | null => {
     messages++
     if (isRequest) requests++
-    if (messages <= http.maxMessages && requests <= http.maxRequests) return null
+    if (messages <= http.maxMessages && Math.max(requests, asked) <= http.maxRequests) return null
     if (broken === null) breakOff(new UpstreamFailure('too long', 'says more than anybody asked for'))
     return broken
   }
@@ -135,6 +136,10 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
   transport.onerror = () => void heard(false)
   const connection: Connection = {
     client: clientOf(ways, async (ask) => {
+      // In the modern era one message may ask any number of things.
+      asked++
+      const tooMuch = heard(false)
+      if (tooMuch !== null) throw tooMuch
       begun()
       return (connection.asks?.(ask) ?? refuse()).finally(ended)
     }),
@@ -146,6 +151,7 @@ export async function connectHttp(http: Http, ways: Ways, signal: AbortSignal): 
       awaited = is
       messages = 0
       requests = 0
+      asked = 0
     },
     mask,
     isOver: () => over,

@@ -2,7 +2,7 @@
 // agent's. An HTTP connection serves one agent's calls one at a time, so that no agent meets another's session there.
 
 import type { CallToolResult, PriorDiscovery, Tool } from '@modelcontextprotocol/client'
-import { ProtocolError, SdkError, SdkErrorCode, TRACEPARENT_META_KEY } from '@modelcontextprotocol/client'
+import { ProtocolError, SdkError, SdkErrorCode, SdkHttpError, TRACEPARENT_META_KEY } from '@modelcontextprotocol/client'
 import { z } from 'zod'
 import type { Log, McpAsk, UpstreamCall, UpstreamMcp, UpstreamResult } from '../../actions/ports.ts'
 import { UpstreamFailure } from '../../actions/ports.ts'
@@ -87,7 +87,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
     if (closed) throw new UpstreamFailure('unreachable', 'is not asked any more')
     if (mcp.url === null) {
       const connection = await unlessAborted(programOf(tool, mcp.command ?? '').connection(), signal)
-      return { connection, give: (_: boolean) => undefined }
+      return { connection, isKept: false, give: (_: boolean) => undefined }
     }
     const { url } = mcp
     const key = JSON.stringify([tool, url, mcp.secret, mcp.header, mcp.prefix, agent, ways.modes])
@@ -115,8 +115,24 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
       timer.unref()
       idle.set(key, [...waiting, { place: url, connection, timer }])
     }
-    return { connection, give }
+    return { connection, isKept, give }
   }
+
+  /** Sessions that its server does not know any more. */
+  const forgetIdle = (isGone: (idle: Idle) => boolean) => {
+    for (const [key, waiting] of idle) {
+      const left = waiting.filter((one) => !isGone(one))
+      for (const { connection, timer } of waiting.filter(isGone)) {
+        clearTimeout(timer)
+        void drop(connection)
+      }
+      if (left.length === 0) idle.delete(key)
+      else idle.set(key, left)
+    }
+  }
+
+  /** Another era may be spoken there by now. */
+  const forgetEra = ({ url }: ToolMcp) => eras.delete(url ?? '')
 
   const list: UpstreamMcp['list'] = async (tool, mcp, given) => {
     const signal = AbortSignal.any([given, AbortSignal.timeout(limits.listMs)])
@@ -149,6 +165,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
       } while (cursor !== undefined && cursor !== '')
       return withoutSecrets(said, connection)
     } catch (thrown) {
+      forgetEra(mcp)
       throw failureOf(thrown, signal, connection)
     } finally {
       give(false)
@@ -156,13 +173,28 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
   }
 
   const call: UpstreamMcp['call'] = async (tool, mcp, asked) => {
+    try {
+      return await callOnce(tool, mcp, asked)
+    } catch (thrown) {
+      if (!(thrown instanceof SessionGone)) throw thrown
+      // It was not called: the session of before is unknown there, as after every restart of a server that keeps none.
+      forgetIdle(({ place }) => place === mcp.url)
+      return callOnce(tool, mcp, asked)
+    }
+  }
+
+  const callOnce: UpstreamMcp['call'] = async (tool, mcp, asked) => {
     const { signal, ask, agent } = asked
     const modes = ask?.modes ?? []
-    const { connection, give } = await lease(tool, mcp, agent, { modes, maxBytes: limits.answerBytes }, signal).catch(
-      (thrown: unknown) => {
-        throw failureOf(thrown, signal, null)
-      },
-    )
+    const { connection, isKept, give } = await lease(
+      tool,
+      mcp,
+      agent,
+      { modes, maxBytes: limits.answerBytes },
+      signal,
+    ).catch((thrown: unknown) => {
+      throw failureOf(thrown, signal, null)
+    })
     let isWhole = false
     const { cutOff } = connection
     // Before its client hears of it, which then tells the server.
@@ -196,6 +228,8 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
         isWhole = true
         return errorOf(thrown, connection)
       }
+      if (isKept && thrown instanceof SdkHttpError && thrown.status === 404 && !signal.aborted) throw new SessionGone()
+      forgetEra(mcp)
       throw failureOf(thrown, signal, connection)
     } finally {
       signal.removeEventListener('abort', cutOff)
@@ -218,19 +252,7 @@ export function createUpstreamMcp(deps: Deps, limits: UpstreamLimits = UPSTREAM_
         }
       const urls = new Set([...places.values()].map(placeOfMcp))
       for (const url of eras.keys()) if (!urls.has(url)) eras.delete(url)
-      for (const [key, waiting] of idle) {
-        const gone = waiting.filter(({ place }) => !urls.has(place))
-        for (const { connection, timer } of gone) {
-          clearTimeout(timer)
-          void drop(connection)
-        }
-        if (gone.length === waiting.length) idle.delete(key)
-        else if (gone.length > 0)
-          idle.set(
-            key,
-            waiting.filter((one) => !gone.includes(one)),
-          )
-      }
+      forgetIdle(({ place }) => !urls.has(place))
     },
     async close() {
       closed = true
@@ -249,6 +271,10 @@ function unlessAborted<T>(starting: Promise<T>, signal: AbortSignal): Promise<T>
     signal.addEventListener('abort', give, { once: true })
     void starting.then(resolve, reject).finally(() => signal.removeEventListener('abort', give))
   })
+}
+
+class SessionGone extends Error {
+  override name = 'SessionGone'
 }
 
 const countIdle = (idle: ReadonlyMap<string, readonly Idle[]>): number => {
