@@ -4,6 +4,7 @@ import type { Target } from '../target.ts'
 import { api } from './api.ts'
 import { assertions } from './assertions.ts'
 import { auditExport } from './audit-export.ts'
+import { definitions } from './definitions.ts'
 import { forms } from './forms.ts'
 import { forwardAuth } from './forward-auth.ts'
 import { guardFeed } from './guard-feed.ts'
@@ -15,6 +16,7 @@ import { tokens } from './tokens.ts'
 
 export const TARGETS: readonly Target[] = [
   manifests,
+  definitions,
   assertions,
   tokens,
   forms,
