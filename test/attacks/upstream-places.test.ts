@@ -5,6 +5,7 @@ import dns from 'node:dns'
 import { syncBuiltinESMExports } from 'node:module'
 import { afterEach, expect, test } from 'vitest'
 import { UpstreamFailure } from '../../src/actions/ports.ts'
+import { guardedFetch } from '../../src/adapters/upstream-mcp/guarded-fetch.ts'
 import { createUpstreamMcp } from '../../src/adapters/upstream-mcp/upstream-mcp.ts'
 import { UPSTREAM_MCP } from '../../src/core/limits.ts'
 import type { ToolMcp } from '../../src/core/manifest.ts'
@@ -111,4 +112,25 @@ test('a name that is another address at the next request is refused there', asyn
   // The first finds out what it speaks; what carries on is looked up again.
   expect(await listed(`http://tools.example.com:${server.port}/mcp`)).toMatch(/^unreachable: cannot be reached/)
   expect(server.of('tools/list')).toEqual([])
+})
+
+test.each([
+  'http://127.0.0.1:1/mcp',
+  'https://127.0.0.1:PORT/mcp',
+  'http://localhost:PORT/mcp',
+  'http://127.0.0.1:PORT/',
+  'http://127.0.0.1:PORT/mcp?a=1',
+  'http://127.0.0.1:PORT/mcp/',
+  'file:///mcp',
+])('whoever asks for %s instead is refused before anything is sent', async (url) => {
+  server = await startLyingServer('modern')
+  const { fetch } = guardedFetch({
+    url: server.url,
+    present: () => ({ header: 'Authorization', value: new Secret('a-secret-0123456789'), forms: [] }),
+    maxBytes: 1_000,
+    onBroken: () => {},
+    onSent: () => () => {},
+  })
+  await expect(fetch(url.replace('PORT', String(server.port)))).rejects.toThrow('leads to another address')
+  expect(server.sockets()).toBe(0)
 })

@@ -30,10 +30,18 @@ export function createMask(secrets: Iterable<string> = []): Mask {
     },
     text: (text) => forms.reduce((left, form) => left.replaceAll(form, MASK), text),
     value: (value) => withoutSecrets(value, mask),
-    endOf: (text) => mask.text(text.slice(forms[0]?.length ?? 0)),
+    endOf: (text) => mask.text(text.slice(lengthOfRest(text, forms))),
   }
   mask.add(secrets)
   return mask
+}
+
+/** How much of the start of a text could be the rest of one of these. */
+function lengthOfRest(text: string, forms: readonly string[]): number {
+  let longest = 0
+  for (const form of forms)
+    for (let at = 1; at < form.length - longest; at++) if (text.startsWith(form.slice(at))) longest = form.length - at
+  return longest
 }
 
 const lowerPercent = (text: string) => text.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase())
