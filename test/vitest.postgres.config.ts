@@ -12,6 +12,7 @@ const EXCLUDED: Readonly<Record<string, string>> = {
   'test/{architecture,config}.test.ts': NO_STORE,
   'test/adapters/{manifest-folder,system/*,keys/jose-signature,keys/kek}.test.ts': NO_STORE,
   'test/contracts/queue.test.ts': NO_STORE,
+  'test/attacks/upstream-places.test.ts': NO_STORE,
   'test/cli/{audit-verify,remote,scopes,show,usage}.test.ts': NO_STORE,
   'test/contracts/{sqlite,full-disk,writer-thread}.test.ts': SQLITE,
   'test/crash/**': `${SQLITE}: better-sqlite3 is wrapped to die at each commit; test/postgres has the faults of a server`,

@@ -258,7 +258,7 @@ describe('many calls', () => {
     await Promise.all(Array.from({ length: 64 }, (_, at) => one(at % 2 === 0 ? s.session : other)))
     expect(most).toBeLessThanOrEqual(24)
     expect([...codes.keys()].sort()).toEqual(['answered', 'overloaded', 'rate_limited'])
-    expect(codes.get('answered')).toBeGreaterThan(COUNT / 20)
+    expect(codes.get('answered')).toBeGreaterThan(24)
     await expect.poll(() => s.server.sockets()).toBe(0)
     // Whatever was let in is on the trail, with its end.
     await expect

@@ -27,7 +27,10 @@ const LIES: Readonly<Record<string, (id: number | undefined) => unknown>> = {
   ends: () => process.exit(3),
   'another answer': (id) => answer((id ?? 0) + 1_000, 'not yours'),
   silence: () => undefined,
-  'reads nothing': () => process.stdin.pause(),
+  'reads nothing': () => {
+    process.stdin.pause()
+    setInterval(() => undefined, 1_000)
+  },
   'leaves something behind': () => {
     const { pid } = spawn('/bin/sleep', ['300'], { detached: true, stdio: 'inherit' })
     say({ method: 'notifications/message', params: { level: 'info', data: pid } })
