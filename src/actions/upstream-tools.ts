@@ -58,7 +58,8 @@ export function createUpstreamTools(
   const { looks } = deps
   /** By tool: when its server is looked at next, on the monotonic clock, and what it was looked at as. */
   const due = new Map<string, { readonly at: number; readonly of: string }>()
-  const looking = new Set<Promise<void>>()
+  /** By what is looked at: a look that takes long is waited for, or it would end after the next. */
+  const looking = new Map<string, Promise<void>>()
   const underWay = new Map<string, number>()
   const stop = new AbortController()
 
@@ -156,17 +157,16 @@ export function createUpstreamTools(
       for (const tool of looks.keys()) if (!tools.has(tool)) looks.delete(tool)
       for (const tool of due.keys()) if (!tools.has(tool)) due.delete(tool)
       const now = deps.clock.monotonic()
-      const some = [...tools].filter(([tool, mcp]) => {
-        const next = due.get(tool)
-        return next === undefined || next.at <= now || next.of !== JSON.stringify(mcp)
-      })
       // One that does not answer holds up no other.
-      for (const [tool, mcp] of some) {
-        due.set(tool, { at: now + limits.lookMs, of: JSON.stringify(mcp) })
+      for (const [tool, mcp] of tools) {
+        const of = JSON.stringify(mcp)
+        const next = due.get(tool)
+        const key = `${tool} ${of}`
+        if (looking.has(key) || (next !== undefined && next.at > now && next.of === of)) continue
+        due.set(tool, { at: now + limits.lookMs, of })
         lookedAt.set(tool, now)
-        const look = lookAt(tool, mcp)
-        looking.add(look)
-        void look.finally(() => looking.delete(look))
+        const look = lookAt(tool, mcp).finally(() => looking.delete(key))
+        looking.set(key, look)
       }
     },
 
@@ -175,7 +175,7 @@ export function createUpstreamTools(
     async close() {
       stop.abort(new UpstreamFailure('unreachable', 'is not asked any more'))
       await servers.close()
-      await Promise.all(looking)
+      await Promise.all(looking.values())
       await live.close()
       await ends.flush()
     },

@@ -138,6 +138,17 @@ describe.each(ERAS)('a server of the %s era', (era) => {
   test('that never answers a look, or floods it, holds up no other tool’s and changes nothing', async () => {
     await behave()
     s.server.before = ({ said }) => said.method === 'tools/list'
+    s.server.heard.length = 0
+    await s.look()
+    // One look is waited for: a second would end before it, and what it found would be written over.
+    void s.tools.look()
+    await expect.poll(() => s.server.of('tools/list').length).toBe(2)
+    for (let round = 0; round < 5; round++) await s.tools.look()
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(s.server.of('tools/list')).toHaveLength(2)
+    s.server.before = () => false
+    await s.look()
+    s.server.before = ({ said }) => said.method === 'tools/list'
     await s.look()
     expect(s.tools.looked('desk')).toMatchObject({ failure: expect.stringMatching(/in time/) })
     s.server.before = ({ said, answer }) => {

@@ -195,7 +195,7 @@ describe.each(ERAS)('a server of the %s era', (era) => {
           'Set-Cookie': 'a=b',
         })
         .end('{}')
-    await called('refused')
+    expect((await called('refused')).said).toContain('answers with status 401')
     s.server.calls = ({ answer }) => answer(text('done'))
     await called('whole')
     expect(elsewhere.heard).toEqual([])

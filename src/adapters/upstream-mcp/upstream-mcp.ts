@@ -347,5 +347,6 @@ function failureOf(thrown: unknown, signal: AbortSignal, connection: Connection 
     if (thrown.code === SdkErrorCode.ConnectionClosed) return new UpstreamFailure('broken', 'went away')
   }
   if (thrown instanceof DOMException) return new UpstreamFailure('late', 'did not answer in time')
+  if (thrown instanceof SdkHttpError) return new UpstreamFailure('refused', `answers with status ${thrown.status}`)
   return new UpstreamFailure(connection === null ? 'unreachable' : 'refused', 'gave no answer that MCP knows')
 }
