@@ -165,4 +165,34 @@ export const WEAKNESSES: readonly Weakness[] = [
       "a resource of another agent's is answered as one that never was, read or subscribed to (S7)",
     ],
   },
+  {
+    without: 'suspending a tool whose server describes it otherwise',
+    file: 'src/actions/admit-mcp-call.ts',
+    find: 'row?.pinned != null && row.offered === null && ',
+    replace: 'row?.pinned != null && ',
+    attack: [
+      'upstream-definitions.test.ts',
+      'a server of the legacy era > that changes its description suspends its tool before any model sees it',
+    ],
+  },
+  {
+    without: 'a look for the credential in what an upstream server answers',
+    file: 'src/adapters/upstream-mcp/without-secrets.ts',
+    find: 'left.replaceAll(form, MASK)',
+    replace: 'left',
+    attack: [
+      'upstream-mcp.test.ts',
+      'a server of the modern era > that says the credential back, itself, is not heard (P7)',
+    ],
+  },
+  {
+    without: 'holding a limited grant to the arguments that a definition declares',
+    file: 'src/core/judge-mcp-call.ts',
+    find: 'const stray = Object.keys(given).find((name) => !declared.includes(name))',
+    replace: 'const stray = undefined as string | undefined',
+    attack: [
+      'upstream-cut.test.ts',
+      'what a grant does not reach > with what is not declared: {"queue":"ops","queue_id":4}',
+    ],
+  },
 ]
