@@ -11,7 +11,7 @@ import { acceptedStage, READ, type UpstreamStage } from './upstream-mcp-stage.ts
 const LOCK = { reason: 'odd', forSeconds: null, revokeGrants: false }
 /** What the page promises; and what a machine under load is given on top of it. Milliseconds. */
 const AT_ONCE = 100
-const UNDER_LOAD = 400
+const UNDER_LOAD = 1_500
 
 const tick = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 

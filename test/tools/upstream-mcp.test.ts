@@ -191,7 +191,7 @@ test.each(['lab', 'desk'])(
     const revoked = performance.now()
     const said = await result
     expect([said.isError, said.text]).toEqual([true, expect.stringContaining('The call was ended')])
-    expect(over - revoked).toBeLessThan(1_000)
+    expect(over - revoked).toBeLessThan(3_000)
     const then = progress
     expect((await namesOf(agent)).filter((name) => name.startsWith(tool))).toEqual([])
     expect(progress).toBe(then)
