@@ -97,7 +97,8 @@ function cleaned(value: unknown, depth: number, room: { nodes: number }, isSchem
   if (!isFields(value)) throw new Unfit('has a value in a schema that JSON does not know')
   const out: Record<string, Json> = {}
   for (const [key, item] of Object.entries(value)) {
-    if (key === '__proto__' || /[\n\t]/.test(key) || seen(key) !== key) throw new Unfit('has a key in a schema that cannot be shown')
+    if (key === '__proto__' || /[\n\t]/.test(key) || seen(key) !== key)
+      throw new Unfit('has a key in a schema that cannot be shown')
     if (REFERENCES.has(key) && typeof item === 'string' && !item.startsWith('#'))
       throw new Unfit(`has a ${key} that leads out of its schema`)
     if ((key === '$id' || key === '$schema') && typeof item === 'string' && !DIALECT.test(item))
