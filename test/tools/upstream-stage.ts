@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { Client, PrivateKeyJwtProvider, StreamableHTTPClientTransport } from '@modelcontextprotocol/client'
+import { z } from 'zod'
 import { initialize } from '../../src/actions/initialize.ts'
 import { makeBearer } from '../../src/actions/make-bearer.ts'
-import { listDefinitions, pinDefinition } from '../../src/actions/pin-definition.ts'
 import { NO_GUARDS, operator } from '../../src/commands/as-operator.ts'
 import { newKeyPair } from '../../src/commands/new-key-pair.ts'
 import { readScopes } from '../../src/commands/read-scopes.ts'
@@ -21,6 +21,7 @@ import { unwrap } from '../support/store-on-disk.ts'
 import { testDatabase } from '../support/test-store.ts'
 import { type Background, freePort, startInBackground, stopAll } from './background.ts'
 import { installedTools } from './installed-tools.ts'
+import { callApi, expectDone } from './people-and-agents.ts'
 
 const peer = (path: string) => fileURLToPath(new URL(`../peers/node_modules/${path}`, import.meta.url))
 const PROMETHEUS_MCP = peer('prometheus-mcp/dist/index.mjs')
@@ -33,7 +34,12 @@ export const AGENTS = ['query-bot', 'lab-bot', 'other-bot'] as const
 type AgentName = (typeof AGENTS)[number]
 
 type Ports = Readonly<Record<'broker' | 'prometheus' | 'metrics' | 'metricsGate' | 'lab' | 'labGate', number>>
-type Definitions = Extract<Awaited<ReturnType<typeof listDefinitions>>, { ok: true }>['value']
+const DEFINITIONS = z.object({
+  definitions: z.array(
+    z.looseObject({ name: z.string(), status: z.string(), digest: z.string().nullable(), diff: z.array(z.string()) }),
+  ),
+})
+type Definitions = z.output<typeof DEFINITIONS>['definitions']
 
 export type UpstreamStage = {
   readonly issuer: string
@@ -241,11 +247,13 @@ export async function openUpstreamStage(): Promise<UpstreamStage> {
       .catch(() => undefined)
     return answer
   }
-  const owner = { caller: { role: 'owner', email: OWNER, bearer: 'brr_sre' }, requestId: 'rid_pin' } as const
-  const definitions = async (tool: string) => unwrap(await listDefinitions(deps(), owner.caller, tool))
+  const issuer = at(ports.broker)
+  const ownerToken = made.secret.reveal()
+  const definitions = async (tool: string) =>
+    DEFINITIONS.parse(await expectDone(callApi(issuer, ownerToken, `/tools/${tool}/definitions`))).definitions
   return {
-    issuer: at(ports.broker),
-    ownerToken: made.secret.reveal(),
+    issuer,
+    ownerToken,
     ports,
     received,
     async connect(agent, modern = true) {
@@ -264,8 +272,10 @@ export async function openUpstreamStage(): Promise<UpstreamStage> {
     },
     definitions,
     async accept(tool) {
-      for (const { name, digest } of await definitions(tool))
-        if (digest !== null) unwrap(await pinDefinition(deps(), owner, { tool, name, digest }))
+      const waiting = (await definitions(tool)).flatMap(({ name, digest }) =>
+        digest === null ? [] : [{ name, digest }],
+      )
+      await expectDone(callApi(issuer, ownerToken, `/tools/${tool}/definitions/pin`, { definitions: waiting }))
     },
     trail: async () => (await deps().store.records(0, 1000)).map(({ bytes, opened: texts }) => reveal(bytes, texts)),
     async takeLabOver() {

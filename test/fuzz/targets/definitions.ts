@@ -82,11 +82,12 @@ function* wordsOf(value: unknown, key = ''): Generator<readonly [key: string, wo
     }
 }
 
+/** Pieces of one line belong together, after the place of the line where that is short. */
 const joined = (lines: readonly string[]) =>
   lines
     .map((line) => line.slice(2))
     .join('\n')
-    .replaceAll('\n… ', '')
+    .replaceAll(/\n[^\n]{0,65}?… /g, '')
 
 function check(definition: ToolDefinition): void {
   const stored = definitionText(definition)
