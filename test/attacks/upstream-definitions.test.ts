@@ -30,7 +30,7 @@ const shownTexts = async () => JSON.stringify(await s.tools.shownTo('bot', ['des
 
 describe.each(ERAS)('a server of the %s era', (era) => {
   beforeAll(async () => {
-    s = await upstreamStage(era, { connectMs: 400, listMs: 400, listBytes: 2_000_000 })
+    s = await upstreamStage(era, { connectMs: 2_000, listMs: 1_500, listBytes: 2_000_000 })
   })
   afterAll(() => s.close())
 
