@@ -145,6 +145,9 @@ export const AUTHORITY_TABLE = {
   'Tool.spec.target.reconcile.others': row(unordered, 'admin', 'what is told of the accounts of others'),
   'Tool.spec.target.reconcile.overScoped': row(unordered, 'admin', 'whether rights added by hand stay'),
   'Tool.spec.target.reconcile.exempt': row(unordered, 'admin', 'whose accounts nobody is told of'),
+  'Tool.spec.target.drill.every': row(unordered, 'admin', 'canary accounts are made in the tool, or no longer proved'),
+  'Tool.spec.target.drill.scope': row(unordered, 'admin', 'what a canary may do in the tool'),
+  'Tool.spec.target.drill.details{}': row(unordered, 'admin', 'what a canary may do it to'),
   'Tool.spec.target.recipe': row(unordered, 'admin', 'how it is spoken to'),
   'Tool.spec.target.recipeFile': row(
     unordered,

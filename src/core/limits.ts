@@ -152,6 +152,24 @@ export const TARGET = {
   reconcileMs: 60_000,
 } as const
 
+/** Drills on a schedule. */
+export const DRILL = {
+  /** What a manifest may ask for (seconds): each makes an account in the tool, and one that is older proves little. */
+  everyMin: HOUR,
+  everyMax: 90 * DAY,
+  /** From one look for what is due to the next; one drill begins at each, so that tools do not drill together (milliseconds). */
+  lookMs: 10_000,
+  /** Drills under way at a time: a tool that is slow to kill its canary holds up few others. */
+  atOnce: 4,
+  /** After one that failed, doubled each time it fails again, and never longer than the interval (milliseconds). */
+  retryMs: MINUTE * 1000,
+  retryMsMax: 6 * HOUR * 1000,
+  /** Past drills of a tool that are looked at to count those that failed in a row. */
+  looked: 12,
+  /** How long the broker waits for what is under way when it ends (milliseconds). */
+  stopMs: 2_000,
+} as const
+
 /** Calls through the proxy. */
 export const PROXY = {
   /** Calls of one agent at a time; what is open longest is a stream. */

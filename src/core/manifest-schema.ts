@@ -168,6 +168,18 @@ const target = z.strictObject({
     })
     .optional()
     .describe('What is done about what others do in the tool'),
+  drill: z
+    .strictObject({
+      every: duration.describe('How often, 1h to 90d; sooner again after one that failed'),
+      scope: scope.optional().describe('What the canary may do; the scope of the lowest risk where it is not said'),
+      details: record(name, filled(text(256), 64, 'value'), 32)
+        .default({})
+        .describe('What its right is narrowed to, where it names details'),
+    })
+    .optional()
+    .describe(
+      'Makes a canary account on a schedule, uses it, takes it away and sees it dead; never where it is not said',
+    ),
   recipe: text(255).optional().describe('Type http: the name of a recipe that Hallpass ships'),
   recipeFile: text(255)
     .optional()

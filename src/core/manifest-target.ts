@@ -1,7 +1,10 @@
 // A tool's target, linked: which fields its type takes, where its secret goes, and that every scope has a right and every
 // detail that the tool enforces is in one. It resolves nothing, and repeats nothing that could be a secret (S5).
 
-import type { AccountTarget, ReconcilePolicy, ToolManifest, ToolTarget } from './manifest.ts'
+import { lowestRisk } from './drill-schedule.ts'
+import { formatDuration, parseDurationSeconds } from './duration.ts'
+import { DRILL } from './limits.ts'
+import type { AccountTarget, DrillSchedule, ReconcilePolicy, ToolManifest, ToolTarget } from './manifest.ts'
 import { type Faults, oneOf, quoted, suggestion } from './manifest-faults.ts'
 import type { Read } from './manifest-read.ts'
 import type { Path } from './manifest-yaml.ts'
@@ -9,7 +12,7 @@ import type { OwnRecipe, OwnRecipes } from './own-recipe.ts'
 import type { Recipe } from './recipe.ts'
 import { faultsOfUse } from './recipe-parse.ts'
 import { isOnOrigin, normalizeResource } from './resource-url.ts'
-import { detailsNamed, isWellFormed, RIGHT_VALUE } from './rights.ts'
+import { detailsNamed, isWellFormed, RIGHT_VALUE, rightsFor } from './rights.ts'
 import { isSecretReference } from './secret-reference.ts'
 import { targetWarnings } from './target-limits.ts'
 
@@ -42,7 +45,7 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
         faults.add(yaml.keyPlace([...PATH, field]), `"${field}" says nothing of a target of type none: remove it`)
     return NONE
   }
-  const { url, secret, rights, recipe, recipeFile, values, reconcile } = fields
+  const { url, secret, rights, recipe, recipeFile, values, reconcile, drill } = fields
   for (const [field, meaning] of Object.entries(NEEDED))
     if (fields[field as keyof typeof NEEDED] === undefined) add([], `"${field}" is missing (${meaning})`)
   if (type === 'http') {
@@ -69,6 +72,7 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
     for (const { path, message } of faultsOfUse(used, { values: values ?? {}, rights })) add(path, message)
   for (const warning of targetWarnings(type, used))
     faults.warn(yaml.place([...PATH, 'type']), `tool ${quoted(tool.name)} (${type}) ${warning}`)
+  const drilled = drill === undefined ? null : drillSchedule(add, drill, rights, document.spec)
   return {
     type,
     url: normalized.ok ? normalized.value : url,
@@ -78,6 +82,7 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
     values: values ?? {},
     rights: Object.fromEntries(Object.entries(rights).map(([scope, words]) => [scope, [...new Set(words)].sort()])),
     reconcile: { ...POLICY, ...reconcile, exempt: [...new Set(reconcile?.exempt ?? [])].sort() },
+    ...(drilled === null ? {} : { drill: drilled }),
   }
 }
 
@@ -116,6 +121,41 @@ const addRightFaults = (tool: Read<'Tool'>, rights: AccountTarget['rights'], { f
 }
 
 type Add = (path: Path, message: string) => void
+type Spec = Read<'Tool'>['document']['spec']
+
+/** Null where it has faults. Whatever would refuse each drill is told here. */
+function drillSchedule(
+  add: Add,
+  { every, scope, details }: NonNullable<Spec['target']['drill']>,
+  rights: AccountTarget['rights'],
+  { scopes, details: declared }: Spec,
+): DrillSchedule | null {
+  const everySeconds = parseDurationSeconds(every)
+  if (everySeconds === null || everySeconds < DRILL.everyMin || everySeconds > DRILL.everyMax) {
+    const [least, most] = [formatDuration(DRILL.everyMin), formatDuration(DRILL.everyMax)]
+    add(['drill', 'every'], `"every" is ${every}: it takes ${least} to ${most}`)
+    return null
+  }
+  if (scope !== undefined && !Object.hasOwn(scopes, scope)) {
+    const known = Object.keys(scopes)
+    const otherwise = `: the tool declares ${oneOf(known)}`
+    add(['drill', 'scope'], `no scope ${quoted(scope)}${suggestion(scope, known, otherwise)}`)
+    return null
+  }
+  for (const key of Object.keys(details))
+    if (!Object.hasOwn(declared, key))
+      add(
+        ['drill', 'details', key],
+        `${quoted(key)} is no detail of the tool${suggestion(key, Object.keys(declared), '')}`,
+      )
+  const used = scope ?? lowestRisk(scopes)
+  // A scope without a right has its own fault.
+  const fit = Object.hasOwn(rights, used) ? rightsFor({ rights }, [used], details) : null
+  if (fit !== null && !fit.ok)
+    add(['drill'], `a canary with the scope ${quoted(used)} could not be made: ${fit.error.message}`)
+  return { everySeconds, scope: scope ?? null, details }
+}
+
 /** Undefined where there is none of that name, or none is known. */
 const shipped = (add: Add, name: string, { recipes }: Linking): Recipe | undefined => {
   const recipe = recipes?.get(name)

@@ -137,10 +137,19 @@ export type ReconcilePolicy = {
   readonly exempt: readonly string[]
 }
 
+export type DrillSchedule = {
+  readonly everySeconds: number
+  /** Null: the one of the lowest risk. */
+  readonly scope: string | null
+  readonly details: Details
+}
+
 export type AccountTarget = TargetConnection & {
   /** Scope → the tool's own words for it; `{detail}` in a word is filled from the grant's details. */
   readonly rights: Readonly<Record<string, readonly string[]>>
   readonly reconcile: ReconcilePolicy
+  /** Absent: never on a schedule. */
+  readonly drill?: DrillSchedule
 }
 
 export type ToolTarget = { readonly type: 'none' } | AccountTarget

@@ -3,6 +3,7 @@
 
 import { type Acceptor, AUTHORITY_TABLE, type AuthorityField } from './authority-table.ts'
 import { type Authority, covers } from './compile-slices.ts'
+import { formatDuration } from './duration.ts'
 import type { AccountTarget, ToolMcp, ToolUpstream } from './manifest.ts'
 import { mappingText } from './manifest-mcp.ts'
 import type { Need } from './model.ts'
@@ -214,6 +215,7 @@ const targetFields = ({
   secret,
   rights,
   reconcile,
+  drill,
   recipe,
   ownRecipe,
   values,
@@ -228,6 +230,7 @@ const targetFields = ({
   ['target.others', { field: 'Tool.spec.target.reconcile.others', value: reconcile.others }],
   ['target.overScoped', { field: 'Tool.spec.target.reconcile.overScoped', value: reconcile.overScoped }],
   ['target.exempt', { field: 'Tool.spec.target.reconcile.exempt', value: reconcile.exempt.join(', ') || 'nobody' }],
+  ['target.drill', { field: 'Tool.spec.target.drill.every', value: drillText(drill) }],
   ['target.recipe', { field: 'Tool.spec.target.recipe', value: recipe ?? 'none' }],
   ...(ownRecipe === undefined ? [] : ownRecipeLines(ownRecipe)).map(([place, value]): [string, ToolField] => [
     `target.recipeFile ${place}`,
@@ -235,6 +238,14 @@ const targetFields = ({
   ]),
   ['target.values', { field: 'Tool.spec.target.values{}', value: valuesText(values) }],
 ]
+
+const drillText = (drill: AccountTarget['drill']): string => {
+  if (drill === undefined) return 'never'
+  const details = Object.entries(drill.details)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, values]) => ` ${key}=${JSON.stringify(values)}`)
+  return `every ${formatDuration(drill.everySeconds)}, ${drill.scope ?? 'the scope of the lowest risk'}${details.join('')}`
+}
 
 const valuesText = (values: AccountTarget['values']): string =>
   Object.entries(values)

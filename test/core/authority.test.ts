@@ -174,6 +174,17 @@ for (const [field, one, other] of [
   ['reconcile.others', {}, { reconcile: { ...connection.reconcile, others: 'ignore' } }],
   ['reconcile.overScoped', {}, { reconcile: { ...connection.reconcile, overScoped: 'report' } }],
   ['reconcile.exempt', {}, { reconcile: { ...connection.reconcile, exempt: ['*'] } }],
+  ['drill.every', {}, { drill: { everySeconds: 3600, scope: null, details: {} } }],
+  [
+    'drill.scope',
+    { drill: { everySeconds: 3600, scope: null, details: {} } },
+    { drill: { everySeconds: 3600, scope: 'read', details: {} } },
+  ],
+  [
+    'drill.details{}',
+    { drill: { everySeconds: 3600, scope: null, details: {} } },
+    { drill: { everySeconds: 3600, scope: null, details: { queue: ['ops'] } } },
+  ],
   ['recipe', {}, { recipe: 'another' }],
   ['recipeFile', { ownRecipe: '{"remove":[]}' }, { ownRecipe: '{"remove":[{"get":"/a"}]}' }],
   ['values{}', { values: { a: '1' } }, { values: {} }],
@@ -367,6 +378,7 @@ describe('rows of S1', () => {
       '+ target others report',
       '+ target overScoped heal',
       '+ target exempt nobody',
+      '+ target drill never',
       '+ target recipe one',
       '+ target values none',
     ])
