@@ -3,16 +3,16 @@
 
 import { CANARY, orderOf } from '../core/account-name.ts'
 import type { DRILL_OUTCOMES } from '../core/drift.ts'
+import { DRILL_OVER, type DrillStatus, deadAfter, drillStatus, lowestRisk, wentWell } from '../core/drill-schedule.ts'
 import { isLocked, judgeInstallation } from '../core/judge.ts'
 import { move } from '../core/lifecycle.ts'
-import { type Details, RISKS } from '../core/manifest.ts'
+import type { Details, DrillSchedule } from '../core/manifest.ts'
 import { type Account, keyOf } from '../core/model.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { rightsFor } from '../core/rights.ts'
 import type { Secret } from '../core/secret.ts'
-import type { ToolValue } from '../core/slice.ts'
 import type { Target } from '../core/target.ts'
 import { asFailure, leaving, leavingRecord, toolProblem } from './account-rows.ts'
 import { authorize } from './authorize.ts'
@@ -68,7 +68,13 @@ export const drillTool = (
     }
     const { secret, afterMilliseconds: provisionMilliseconds } = made.value
     const used = await use(deps, planned, secret)
-    const gone = await takeAway(deps, context, planned, signal)
+    const gone = await takeAway(
+      deps,
+      context,
+      planned,
+      used === 'unusable' ? DRILL_OVER.unusable : DRILL_OVER.well,
+      signal,
+    )
     const deadAt = gone?.probedAt ?? gone?.readBackAt ?? null
     const outcome = deadAt === null ? 'outstanding' : used === 'unusable' ? 'unusable' : 'dead'
     const drilled = ended(planned, outcome, {
@@ -95,10 +101,6 @@ const ended = (
   ...took,
 })
 
-const lowestRisk = ({ scopes }: ToolValue): string =>
-  Object.keys(scopes).sort((a, b) => riskOf(scopes, a) - riskOf(scopes, b) || (a < b ? -1 : 1))[0] ?? ''
-const riskOf = (scopes: ToolValue['scopes'], name: string) => RISKS.indexOf(scopes[name]?.risk ?? 'high')
-
 async function plan(deps: Deps, context: Context, look: Look, input: DrillInput, grant: string) {
   const refused = await authorize(look, context.caller, 'tool.drill', { tool: input.tool })
   if (refused !== null) return err(refused)
@@ -123,7 +125,7 @@ async function plan(deps: Deps, context: Context, look: Look, input: DrillInput,
         hint: `Try it with \`hallpass tool check ${input.tool}\`: what is revoked is among what it sends.`,
       }),
     )
-  const scope = input.scope ?? lowestRisk(value)
+  const scope = input.scope ?? lowestRisk(value.scopes)
   const rights = rightsFor(value.target, [scope], input.details)
   if (!rights.ok)
     return err({ ...rights.error, hint: 'Name it with --scope, and its details with --detail KEY=VALUE.' })
@@ -188,17 +190,18 @@ async function takeAway(
   deps: Deps,
   context: Context,
   { account }: Planned,
+  because: string,
   signal: AbortSignal,
 ): Promise<Account | null> {
   const { id } = account
   await transact<null>(deps, 'narrowing', async (look) => {
     const row = await look.row('account', id)
     if (row?.state !== 'present') return ok({ value: null, records: [] })
-    const next = leaving(row, look.now, { because: 'drill over', revocation: null, unsettledMs: null })
+    const next = leaving(row, look.now, { because, revocation: null, unsettledMs: null })
     return ok({
       value: null,
       put: [{ kind: 'account' as const, row: next }],
-      records: [leavingRecord(context, look.now, next, 'drill over')],
+      records: [leavingRecord(context, look.now, next, because)],
     })
   })
   deps.targets.wake()
@@ -217,22 +220,38 @@ async function tell(deps: Deps, context: Context, { tool, ...body }: Drilled): P
 
 export type LastDrill = {
   readonly at: string
-  readonly status: 'dead' | 'not made' | 'outstanding'
+  readonly status: DrillStatus
   readonly deadAfterMilliseconds: number | null
 }
 
 /** Of one tool, from its latest canary; null: there was none. */
 export async function lastDrill(deps: Pick<Deps, 'store'>, tool: string): Promise<LastDrill | null> {
+  const row = await latestCanary(deps, tool)
+  return row === undefined
+    ? null
+    : { at: rfc3339(row.createdAt), status: drillStatus(row), deadAfterMilliseconds: deadAfter(row) }
+}
+
+async function latestCanary({ store }: Pick<Deps, 'store'>, tool: string): Promise<Account | undefined> {
   const where = { agent: CANARY, tool }
-  const [row] = (await deps.store.list({ kind: 'account', where, limit: 1, newestFirst: true })).rows
-  if (row === undefined) return null
-  const deadAt = row.probedAt ?? row.readBackAt
-  return {
-    at: rfc3339(row.createdAt),
-    status: row.state !== 'gone' ? 'outstanding' : row.because === 'drill over' ? 'dead' : 'not made',
-    deadAfterMilliseconds:
-      row.state !== 'gone' || deadAt === null || row.leavingSince === null
-        ? null
-        : Math.max(0, deadAt - row.leavingSince),
-  }
+  return (await store.list({ kind: 'account', where, limit: 1, newestFirst: true })).rows[0]
+}
+
+/**
+ * Whether a tool's drills need somebody: its last one did not end as it should, or its manifest wants one and none was
+ * made for as long. A drill that is under way is no failure until it takes longer than one may.
+ */
+export async function isDrillFailing(
+  deps: Pick<Deps, 'store' | 'clock' | 'toolCalls'>,
+  tool: string,
+  schedule: DrillSchedule | undefined,
+): Promise<boolean> {
+  const now = deps.clock.now()
+  const { goneMs } = deps.toolCalls.limits
+  const row = await latestCanary(deps, tool)
+  if (row === undefined) return schedule !== undefined
+  const allowedMs = CANARY_MS + goneMs
+  if (row.state !== 'gone') return now >= row.createdAt + allowedMs
+  if (!wentWell(row, goneMs)) return true
+  return schedule !== undefined && now >= row.createdAt + schedule.everySeconds * 1000 + allowedMs
 }

@@ -2,6 +2,7 @@
 // Each list is cut at its first hundred and says how many there are.
 
 import { DRIFTS, type Drift } from '../core/drift.ts'
+import { formatDuration } from '../core/duration.ts'
 import { isLocked, reviewEnd } from '../core/judge.ts'
 import type { Kind, Rows } from '../core/model.ts'
 import type { Problem } from '../core/problem.ts'
@@ -9,7 +10,7 @@ import { rfc3339 } from '../core/record.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { ToolValue } from '../core/slice.ts'
 import { authorize } from './authorize.ts'
-import { lastDrill } from './drill-tool.ts'
+import { isDrillFailing, lastDrill } from './drill-tool.ts'
 import { readerOf } from './list-rows.ts'
 import { stands } from './lock.ts'
 import type { Caller, Deps, Where } from './ports.ts'
@@ -46,6 +47,8 @@ export type Load = {
   /** What tools' MCP servers say that nobody accepted, and tools whose server could not be asked the last time. */
   readonly definitions: Readonly<Record<'waiting' | 'suspended', number>>
   readonly serversUnread: number
+  /** Tool with accounts → whether its last drill failed, or one is overdue. */
+  readonly drillsFailing: ReadonlyMap<string, boolean>
 }
 
 /** What metrics show of it; each counted up to 10,000. */
@@ -71,6 +74,14 @@ export async function readLoad(deps: Pick<Deps, 'store' | 'clock' | 'drifts' | '
     definitions: { waiting: sum('waiting'), suspended: sum('suspended') },
     serversUnread: servers.filter(({ failure }) => failure !== undefined).length,
     leftAlone: new Map(tools.map(([tool]) => [tool, health(tool).state === 'open'])),
+    drillsFailing: new Map(
+      await Promise.all(
+        tools.map(async ([tool, { target }]): Promise<[string, boolean]> => {
+          const schedule = target.type === 'none' ? undefined : target.drill
+          return [tool, await isDrillFailing(deps, tool, schedule)]
+        }),
+      ),
+    ),
     drift: Object.fromEntries(DRIFTS.map((drift) => [drift, found(drift)])) as Record<Drift, number>,
     toolsUnread: seen.filter(({ failure }) => failure !== null).length,
     waitingRequests: (await all(deps, 'request', { state: 'pending', expiresAfter: now })).length,
@@ -128,7 +139,15 @@ async function statusNow(deps: Deps) {
       [...inForce]
         .filter(([, { target }]) => target.type !== 'none')
         .slice(0, SHOWN)
-        .map(async ([tool]) => ({ tool, last: await lastDrill(deps, tool) })),
+        .map(async ([tool, { target }]) => {
+          const schedule = target.type === 'none' ? undefined : target.drill
+          return {
+            tool,
+            last: await lastDrill(deps, tool),
+            every: schedule === undefined ? null : formatDuration(schedule.everySeconds),
+            failing: await isDrillFailing(deps, tool, schedule),
+          }
+        }),
     ),
     // Those that something is wrong with.
     tools: [...deps.drifts]

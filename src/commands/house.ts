@@ -70,9 +70,11 @@ function statusLines({ terminal }: Cli, status: Readonly<Record<string, unknown>
     }),
     ...listOf(status.drills).map((one) => {
       const last = objectOf(objectOf(one).last)
-      const isDead = last.status === 'dead'
-      const text = `drill        ${at(one, 'tool')}: ${drillWords(last)}`
-      return last.at === undefined || isDead ? text : terminal.paint('red', text)
+      const every = objectOf(one).every
+      const schedule = typeof every === 'string' ? ` (every ${every})` : ''
+      const isFailing = objectOf(one).failing === true
+      const late = isFailing && last.status === 'dead' ? ': that took too long, or the next is overdue' : ''
+      return loud(`drill        ${at(one, 'tool')}: ${drillWords(last)}${schedule}${late}`, isFailing)
     }),
     ...listOf(status.verifiersExpiring).map(
       (one) =>

@@ -15,6 +15,7 @@ import { reapAccounts } from '../actions/reap-accounts.ts'
 import { reconcileTargets } from '../actions/reconcile-targets.ts'
 import { reconcileTools } from '../actions/reconcile-tool.ts'
 import { ensureKeys, tendKeys } from '../actions/rotate-keys.ts'
+import { createDrills } from '../actions/run-drills.ts'
 import { createTakingAway } from '../actions/take-accounts-away.ts'
 import { recordOf, transact } from '../actions/transact.ts'
 import { createUpstreamTools, UPSTREAM_TOOLS } from '../actions/upstream-tools.ts'
@@ -29,7 +30,7 @@ import { programOpener, readCommands } from '../adapters/upstream-mcp/read-comma
 import { createUpstreamMcp } from '../adapters/upstream-mcp/upstream-mcp.ts'
 import { createVerifierApp } from '../adapters/verifiers/verifier-app.ts'
 import type { Config } from '../config.ts'
-import { HTTP, RATE, TARGET } from '../core/limits.ts'
+import { DRILL, HTTP, RATE, TARGET } from '../core/limits.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { VERSION } from '../core/version.ts'
 import { createDoorman } from './admit.ts'
@@ -154,12 +155,14 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
         .start()
         .catch((error: unknown) => log.error({ error: String(error) }, 'accounts wait for a round')),
   )
+  const drills = createDrills(deps)
   const shouted = new Set<string>()
   const rounds = startRounds(log, [
     { name: 'reconcile', everyMs: 250, run: () => reconcileTargets(deps, shouted) },
     { name: 'accounts', everyMs: 250, run: () => takingAway.start() },
     { name: 'reaper', everyMs: 2_000, run: () => reapAccounts(deps) },
     { name: 'tools', everyMs: TARGET.reconcileMs, run: () => reconcileTools(deps) },
+    { name: 'drills', everyMs: DRILL.lookMs, run: () => drills.round() },
     { name: 'MCP servers', everyMs: 2_000, run: () => upstreamTools.look() },
     { name: 'keys', everyMs: 30_000, run: () => lookAfterKeys(deps) },
     { name: 'refusals', everyMs: 10_000, run: () => edge.refusals.flush() },
@@ -177,6 +180,7 @@ export async function startBroker(config: Config, log: Log): Promise<Result<Runn
     broker,
     async close() {
       await closeAll()
+      await drills.stop()
       await rounds.stop()
       await takingAway.stop()
       await edge.refusals.flush(true)

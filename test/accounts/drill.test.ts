@@ -58,6 +58,8 @@ describe('a drill', () => {
     expect(unwrap(await readStatus(s.h.deps, as.admin.caller)).drills).toContainEqual({
       tool: 'desk',
       last: expect.objectContaining({ status: 'dead' }),
+      every: null,
+      failing: false,
     })
   })
 

@@ -3,6 +3,7 @@
 
 import { z } from '@hono/zod-openapi'
 import { DRIFTS, DRILL_OUTCOMES } from '../../core/drift.ts'
+import { DRILL_STATUSES } from '../../core/drill-schedule.ts'
 import { INSPECTED } from '../../core/inspected.ts'
 import { TARGET_TYPES, VERIFIED_BY } from '../../core/manifest.ts'
 import { count, receipt, strings, time } from './answers.ts'
@@ -113,7 +114,7 @@ export const reconciled = z
 
 const lastDrill = z.strictObject({
   at: time,
-  status: z.enum(['dead', 'not made', 'outstanding']),
+  status: z.enum(DRILL_STATUSES),
   deadAfterMilliseconds: count.nullable(),
 })
 export const drilled = z
@@ -229,7 +230,16 @@ export const status = z
     }),
     signingKey: z.strictObject({ kid: z.string(), since: time }).nullable(),
     tools: z.array(z.strictObject({ tool: z.string(), reachable: z.boolean(), ...reconciled.shape })).readonly(),
-    drills: z.array(z.strictObject({ tool: z.string(), last: lastDrill.nullable() })).readonly(),
+    drills: z
+      .array(
+        z.strictObject({
+          tool: z.string(),
+          last: lastDrill.nullable(),
+          every: z.string().nullable().openapi({ description: 'As its manifest schedules it; null: never.' }),
+          failing: z.boolean().openapi({ description: 'The last one failed, or one is overdue.' }),
+        }),
+      )
+      .readonly(),
     mcp: z.array(z.strictObject({ tool: z.string(), ...standing })).readonly(),
     verifiersExpiring: z.array(z.strictObject({ id: z.string(), tool: z.string(), expiresAt: time })).readonly(),
   })

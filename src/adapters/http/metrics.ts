@@ -60,6 +60,7 @@ export function createMetrics(
 
   const late = gauge('accounts_outstanding', 'Accounts on their way out for longer than one may take.')
   const leftAlone = gauge('tool_left_alone', 'Whether a tool is left alone for now, after failures (1).', 'tool')
+  const drills = gauge('tool_drill_failing', "Whether a tool's last drill failed, or one is overdue (1).", 'tool')
 
   const definitions = gauge('mcp_definitions', "What tools' MCP servers say that nobody accepted, by state.", 'state')
   const unasked = gauge('mcp_servers_unread', 'Tools whose MCP server could not be asked the last time.')
@@ -99,6 +100,8 @@ export function createMetrics(
       unasked.set(load.serversUnread)
       leftAlone.reset()
       for (const [tool, isOpen] of load.leftAlone) leftAlone.set({ tool }, Number(isOpen))
+      drills.reset()
+      for (const [tool, isFailing] of load.drillsFailing) drills.set({ tool }, Number(isFailing))
       return registry.metrics()
     },
   }
