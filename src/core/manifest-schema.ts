@@ -172,7 +172,7 @@ const target = z.strictObject({
     .strictObject({
       every: duration.describe('How often, 1h to 90d; sooner again after one that failed'),
       scope: scope.optional().describe('What the canary may do; the scope of the lowest risk where it is not said'),
-      details: record(name, filled(text(256), 64, 'value'), 32)
+      details: record(detailKey, filled(text(256), 64, 'value'), 16)
         .default({})
         .describe('What its right is narrowed to, where it names details'),
     })

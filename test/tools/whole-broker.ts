@@ -15,6 +15,7 @@ import {
   openToolStage,
   type Particulars,
   type Receipt,
+  SETTLED,
   SOON,
   type ToolStage,
 } from './tool-stage.ts'
@@ -246,6 +247,21 @@ export function wholeBroker(particulars: Particulars): void {
       expect(await stage.records('tool.drilled')).toHaveLength(1)
       expect(await status()).toMatch(/desk: dead after \d+ ms/)
       process.stdout.write(`${particulars.called}: ${printed}\n`)
+    })
+
+    test('a drill on a schedule, accepted by an admin, is made by the broker itself (S1, P5)', async () => {
+      const before = await stage.subject.active()
+      await stage.scheduleDrills('sick')
+      const [drilled] = await waitUntil(async () => {
+        const of = await stage.records('tool.drilled')
+        const well = of.filter(({ subject, body }) => subject.tool === 'sick' && body.outcome === 'dead')
+        return well.length > 0 ? well : null
+      }, SETTLED)
+      expect(await stage.subject.inDatabase(String(drilled?.body.name))).toBeNull()
+      expect((await stage.subject.active()).filter((name) => !before.includes(name))).toEqual([])
+      expect(await stage.broker.hallpassReading('', 'status')).toMatch(/sick: dead after \d+ ms, \S+ \(every 1h\)\n/)
+      expect(await stage.metric('hallpass_tool_drill_failing{tool="sick"}')).toBe(0)
+      process.stdout.write(`${particulars.called}, on schedule: ${JSON.stringify(drilled?.body)}\n`)
     })
 
     test('a secret found somewhere is told whose it is, and taken away in the tool (P1, P5)', async () => {
