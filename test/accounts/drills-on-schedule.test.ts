@@ -97,7 +97,9 @@ describe('a drill on schedule', () => {
     for (const tool of [s.tool, s.other]) tool.fault = (op) => (op === 'create' ? 'hang' : null)
     const begun: Promise<void>[] = []
     for (const canaries of [['board'], ['board', 'desk'], ['board', 'desk']]) {
-      begun.push((await drills.round()).ended)
+      // Two at once are one.
+      const [one, other] = await Promise.all([drills.round(), drills.round()])
+      begun.push(one.ended, other.ended)
       await expect.poll(async () => (await s.h.rows('account')).map(({ tool }) => tool).sort()).toEqual(canaries)
     }
     await whilst(Promise.all(begun), Number.POSITIVE_INFINITY)
@@ -172,12 +174,25 @@ describe('a drill on schedule', () => {
     })
   })
 
-  test('that its tool refuses to begin with is tried again after a pause, and holds up no other', async () => {
-    await schedule({ desk: { ...HOURLY, scope: 'nothing' }, board: HOURLY })
+  test('that is refused before there is a canary is tried again after a pause, and holds up no other', async () => {
+    const warned: unknown[] = []
+    const log = { ...s.h.deps.log, warn: (fields: object) => void warned.push(fields) }
+    drills = createDrills({ ...s.h.deps, log })
+    await schedule({ board: { ...HOURLY, scope: 'nothing' }, desk: HOURLY })
     await look()
     await look()
-    expect([s.tool.calls, await drilled()]).toEqual([[], [['board', 'dead']]])
-    expect(await isDrillFailing(s.h.deps, 'desk', HOURLY)).toBe(true)
+    expect([s.other.calls, await drilled()]).toEqual([[], [['desk', 'dead']]])
+    expect(await isDrillFailing(s.h.deps, 'board', HOURLY)).toBe(true)
+    await look()
+    later(60)
+    await look()
+    later(60)
+    await look()
+    const refused = { tool: 'board', code: 'scope_not_in_manifest' }
+    expect(warned).toEqual([
+      { ...refused, failures: 1 },
+      { ...refused, failures: 2 },
+    ])
   })
 
   test('that is overdue is failing, whatever the last one said', async () => {

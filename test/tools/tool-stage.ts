@@ -251,15 +251,18 @@ export async function openToolStage(particulars: Particulars, agents: Readonly<R
     write,
     /** Makes the broker drill a tool by itself, as an admin accepts it. */
     async scheduleDrills(tool: 'desk' | 'sick'): Promise<void> {
+      const revisions = z.object({ items: z.array(z.object({ id: z.string(), status: z.string() })) })
+      const inForce = async () =>
+        revisions.parse(await expectDone(asAdmin('/revisions'))).items.find(({ status }) => status === 'in force')?.id
+      const before = await inForce()
       const url = tool === 'desk' ? subject.url : proxy.url
       const drill = '    drill: { every: 1h, details: { place: [ops] } }\n'
       writeFileSync(join(scopes, 'tools', `${tool}.yaml`), toolManifest(tool, particulars, url) + drill)
-      const waiting = z.object({ items: z.array(z.object({ id: z.string() })) })
-      const [widening] = await waitUntil(async () => {
-        const { items } = waiting.parse(await expectDone(asAdmin('/widenings?state=waiting')))
-        return items.length > 0 ? items : null
+      const revision = await waitUntil(async () => {
+        const now = await inForce()
+        return now === before ? null : now
       }, SOON)
-      await expectDone(asAdmin(`/widenings/${widening?.id}/accept`, {}))
+      await expectDone(asAdmin(`/revisions/${revision}/accept`, {}))
     },
     forget: (name: string) => rmSync(join(scopes, 'agents', `${name}.yaml`)),
     asAdmin,
