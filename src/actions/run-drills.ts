@@ -28,6 +28,7 @@ export function createDrills(deps: Deps): Drills {
   /** Tools where it did not come to a canary, which nothing stored tells. Lost at a restart: then they are tried once more. */
   const refused = new Map<string, { readonly failures: number; readonly until: number }>()
   const stopping = new AbortController()
+  let isStopping = false
 
   async function due(): Promise<Due | undefined> {
     const now = deps.clock.now()
@@ -63,25 +64,35 @@ export function createDrills(deps: Deps): Drills {
     deps.log.warn({ tool, code: done.error.code, failures }, 'a drill on schedule was not made; it is tried again')
   }
 
+  async function endedOrLate(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, DRILL.stopMs)
+    })
+    await Promise.race([Promise.all(running.values()), late])
+    clearTimeout(timer)
+  }
+
   return {
     async round() {
-      if (stopping.signal.aborted || running.size >= DRILL.atOnce) return NOTHING
+      if (isStopping || running.size >= DRILL.atOnce) return NOTHING
       const next = await due()
-      if (next === undefined || stopping.signal.aborted || running.has(next.tool)) return NOTHING
+      if (next === undefined || isStopping || running.has(next.tool)) return NOTHING
       const { tool } = next
       const ended = run(next)
-        .catch((thrown: unknown) => deps.log.error({ tool, error: String(thrown) }, 'a drill on schedule broke'))
+        .catch((thrown: unknown) => {
+          // Of a process that has ended, the store says no to whatever is left.
+          if (!isStopping) deps.log.error({ tool, error: String(thrown) }, 'a drill on schedule broke')
+        })
         .finally(() => running.delete(tool))
       running.set(tool, ended)
       return { ended }
     },
     async stop() {
-      const patience = setTimeout(() => stopping.abort(), DRILL.stopMs)
-      const left = [...running.values()]
-      if (left.length === 0) stopping.abort()
-      await Promise.all(left)
-      clearTimeout(patience)
+      isStopping = true
+      await endedOrLate()
       stopping.abort()
+      await endedOrLate()
     },
   }
 }

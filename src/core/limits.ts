@@ -166,7 +166,7 @@ export const DRILL = {
   retryMsMax: 6 * HOUR * 1000,
   /** Past drills of a tool that are looked at to count those that failed in a row. */
   looked: 12,
-  /** How long the broker waits for what is under way when it ends (milliseconds). */
+  /** How long the broker waits for what is under way when it ends, twice: for its end, then for its giving up (milliseconds). */
   stopMs: 2_000,
 } as const
 

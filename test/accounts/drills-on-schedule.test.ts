@@ -74,6 +74,14 @@ describe('a drill on schedule', () => {
     expect([s.tool.active(), s.other.calls]).toEqual([[], []])
   })
 
+  test('accepting a schedule ends no grant, and a drill leaves its accounts alone (S1)', async () => {
+    const { token } = unwrap(await s.mint())
+    await schedule({ desk: { ...HOURLY, scope: 'comment' } })
+    await look()
+    expect(await drilled()).toEqual([['desk', 'dead']])
+    expect(s.tool.works(token)).toBe(true)
+  })
+
   test('a drill by hand counts as one, and a restart changes nothing', async () => {
     const byHand = drillTool(
       s.h.deps,
