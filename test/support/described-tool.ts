@@ -28,9 +28,12 @@ export class Refusal {
 
 export const BASE = 'https://tool.example.com'
 
+/** What each operation does to the state behind it. */
+export type Does<K extends string> = Readonly<Record<K, (said: Said) => Reply>>
+
 export function describedTool<K extends string>(
   operations: Readonly<Record<K, Operation>>,
-  does: Readonly<Record<K, (said: Said) => Reply>>,
+  does: Does<K>,
 ): { readonly call: HttpCall; readonly heard: string[] } {
   const heard: string[] = []
   const call: HttpCall = async ({ method, url, headers, body }): Promise<HttpAnswer> => {
@@ -62,7 +65,8 @@ export function describedTool<K extends string>(
   return { call, heard }
 }
 
-function matched(key: string, method: string, path: string): Record<string, string> | null {
+/** The parameters of a path that fits `POST /path/{name}`; null where it does not. */
+export function matched(key: string, method: string, path: string): Record<string, string> | null {
   const [verb, template = ''] = key.split(' ')
   const [wanted, given] = [template.split('/'), path.split('/')]
   if (verb !== method || wanted.length !== given.length) return null

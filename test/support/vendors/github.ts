@@ -1,9 +1,10 @@
-// GitHub App installation tokens: operations, fields and statuses as GitHub's published OpenAPI description has them. The
-// app's token is verified as GitHub says that it does: RS256, no more than ten minutes, by the app's own key.
+// GitHub App installation tokens: what is kept behind the operations of GitHub's published OpenAPI description. The app's
+// token is verified as GitHub says that it does: RS256, no more than ten minutes, by the app's own key.
 
 import { Buffer } from 'node:buffer'
 import { type KeyObject, verify } from 'node:crypto'
-import { describedTool, Refusal } from '../described-tool.ts'
+import { type Does, describedTool, Refusal } from '../described-tool.ts'
+import { Exactly } from '../published-tool.ts'
 import { at, texts } from './vendor.ts'
 
 const OPERATIONS = {
@@ -20,8 +21,20 @@ const SECONDS_MAX = 600
 
 export type Minted = { readonly permissions: unknown; readonly repositories: readonly string[] }
 
-/** `has`: what the installation may give; `skews`: what GitHub gives in place of what was asked for. */
-export function github(app: string, key: KeyObject, has: readonly string[], skews = (asked: Minted): Minted => asked) {
+type Operations = keyof typeof OPERATIONS
+export type Serves = (does: Does<Operations>) => ReturnType<typeof describedTool>
+
+/**
+ * `has`: what the installation may give; `skews`: what GitHub gives in place of what was asked for; `serves`: with the
+ * operations written here, or with those of the whole description.
+ */
+export function github(
+  app: string,
+  key: KeyObject,
+  has: readonly string[],
+  skews = (asked: Minted): Minted => asked,
+  serves: Serves = (does) => describedTool(OPERATIONS, does),
+) {
   const tokens = new Map<string, Minted>()
   let count = 0
 
@@ -40,7 +53,7 @@ export function github(app: string, key: KeyObject, has: readonly string[], skew
     )
   }
 
-  const tool = describedTool(OPERATIONS, {
+  const tool = serves({
     'POST /app/installations/{installation_id}/access_tokens': ({ authorization, params, body }) => {
       if (!isApp(authorization)) return new Refusal(401)
       if (params.installation_id !== '42') return new Refusal(404)
@@ -55,7 +68,7 @@ export function github(app: string, key: KeyObject, has: readonly string[], skew
       return {
         token,
         expires_at,
-        permissions: given.permissions,
+        permissions: new Exactly(given.permissions),
         repositories: named,
         repository_selection: 'selected',
       }
