@@ -88,6 +88,12 @@ export function faultsOf(recipe: Recipe): readonly RecipeFault[] {
     if (!known.has(value)) add(['active'], `"${value}" is bound nowhere`)
   const keeps = recipe.keeps === 'accounts'
   if (keeps && recipe.find.length === 0) add(['find'], 'is missing: nothing is believed that cannot be looked up')
+  else if (keeps && !yieldsAccounts(all, 'find')) add(['find'], 'has no step that yields an account')
+  if (keeps && recipe.capabilities.lists)
+    if (recipe.list.length > 0) {
+      if (!yieldsAccounts(all, 'list')) add(['list'], 'has no step that yields an account')
+    } else if (recipe.find.some(asksByName))
+      add(['capabilities', 'lists'], 'needs steps under "list": those under "find" ask for one {name} alone')
   if (!keeps && recipe.secret.length === 0) add(['secret'], 'is missing')
   if (!keeps && recipe.capabilities.lists) add(['capabilities', 'lists'], 'a tool that keeps nothing lists nothing')
   check(recipe.headers, ['headers'])
@@ -95,6 +101,15 @@ export function faultsOf(recipe: Recipe): readonly RecipeFault[] {
   check(recipe.probe.get, ['probe', 'get'])
   if (recipe.auth.kind === 'app-jwt') check(recipe.auth.issuer, ['auth', 'issuer'])
   return faults
+}
+
+const yieldsAccounts = (all: readonly Place[], field: 'find' | 'list'): boolean =>
+  all.some(({ step, at }) => at[0] === field && step.yields === 'account')
+
+/** Such a step asks the tool for the one account that is looked for; what is nested may name those that it was answered with. */
+function asksByName(step: Step): boolean {
+  const paths = METHODS.map((method) => step[method] ?? '')
+  return JSON.stringify([paths, step.query, step.headers, step.json]).includes('{name}')
 }
 
 function presentsFaults({ presents, keeps, secret }: Recipe): readonly RecipeFault[] {

@@ -5,6 +5,12 @@ import { parseManifests } from '../../src/core/manifest-parse.ts'
 import { faultsOfUse, parseRecipe } from '../../src/core/recipe-parse.ts'
 import { parseRights, textsOf } from '../../src/core/recipe-rights.ts'
 
+const LIST = `list:
+  - get: /orgs/{organization}/users
+    each: /users
+    as: { id: /id, name: /login }
+    yields: account
+`
 const GOOD = `recipe: sample
 about: A sample
 capabilities: { scope: exact, expires: false, lists: true, revokes: true, probes: true, deadWithinMilliseconds: 0 }
@@ -22,7 +28,7 @@ find:
 remove:
   - delete: /users/{id}
 probe: { get: /me, alive: [200], dead: [401] }
-`
+${LIST}`
 const parsed = (text: string) => parseRecipe('sample.yaml', new TextEncoder().encode(text))
 const faults = (from: string, to: string): string[] => {
   expect(GOOD).toContain(from)
@@ -53,6 +59,24 @@ describe('a recipe', () => {
     ['a binding over a value', 'as: { id: /id', 'as: { organization: /id', 'means something else already'],
     ['parts with nothing between', '{project}:{role}', '{project}{role}', 'must name each part once'],
     ['no way to look up', '    yields: account\n', '    yields: account\nread: 7\n', '15:7 "read"'],
+    [
+      'a list that is none',
+      LIST,
+      '',
+      '3:54 "lists" needs steps under "list": those under "find" ask for one {name} alone',
+    ],
+    [
+      'a list without accounts',
+      LIST,
+      LIST.replace('    yields: account\n', ''),
+      '19:3 "list" has no step that yields an account',
+    ],
+    [
+      'a way to look up nobody',
+      '/login }\n    yields: account\nremove',
+      '/login }\nremove',
+      '10:3 "find" has no step that yields an account',
+    ],
     ['a pattern of its own', 'project: slug', 'project: ^(a+)+$', '8:56 "project"'],
     ['a pointer that is none', 'id: /id', 'id: $.id', '13:15 "id": must be a JSON pointer'],
     ['pages without rows', '    each: /users\n', '    pages: { offset: o, size: 10 }\n', 'is for a get with "each"'],

@@ -12,10 +12,12 @@ import { guardTokens } from './guard-tokens.ts'
 import { manifests } from './manifests.ts'
 import { mcp } from './mcp.ts'
 import { proxy } from './proxy.ts'
+import { recipes } from './recipes.ts'
 import { tokens } from './tokens.ts'
 
 export const TARGETS: readonly Target[] = [
   manifests,
+  recipes,
   definitions,
   assertions,
   tokens,
