@@ -72,6 +72,8 @@ export const linkTarget = (tool: Read<'Tool'>, linking: Linking): ToolTarget => 
     for (const { path, message } of faultsOfUse(used, { values: values ?? {}, rights })) add(path, message)
   for (const warning of targetWarnings(type, used))
     faults.warn(yaml.place([...PATH, 'type']), `tool ${quoted(tool.name)} (${type}) ${warning}`)
+  if (drill !== undefined && used?.capabilities.revokes === false)
+    add(['drill'], '"drill" is for tools that take an account away when they are asked to: each one would fail here')
   const drilled = drill === undefined ? null : drillSchedule(add, drill, rights, document.spec)
   return {
     type,

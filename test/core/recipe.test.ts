@@ -166,9 +166,9 @@ spec:
     values: ${values}
     rights: { 'a:read': ['ops:reader'] }
 `
-  const said = (recipe: string, values: string) => {
+  const said = (recipe: string, values: string, uses = good()) => {
     const files = new Map([['tool.yaml', new TextEncoder().encode(tool(recipe, values))]])
-    const recipes = new Map([['sample', good()]])
+    const recipes = new Map([['sample', uses]])
     const read = parseManifests(files, { issuerOrigin: null, known: null, recipes })
     return (read.ok ? read.set.warnings : read.faults).map(
       ({ line, column, message }) => `${line}:${column} ${message}`,
@@ -182,5 +182,14 @@ spec:
 
   test('is warned of what its recipe cannot do, and of nothing else', () => {
     expect(said('sample', '{ organization: acme }')).toEqual([])
+  })
+
+  test('is drilled on a schedule only where its recipe takes accounts away', () => {
+    const scheduled = '{ organization: acme }\n    drill: { every: 24h }'
+    expect(said('sample', scheduled)).toEqual([])
+    const revokesNothing = { ...good(), capabilities: { ...good().capabilities, revokes: false } }
+    expect(said('sample', scheduled, revokesNothing)).toEqual([
+      '16:12 "drill" is for tools that take an account away when they are asked to: each one would fail here',
+    ])
   })
 })
