@@ -54,6 +54,10 @@ export function datadog(): Vendor {
       const user = users.get(id ?? '')
       return user === undefined ? new Refusal(404) : act(user)
     })
+  const paged = <T>(rows: readonly T[], query: URLSearchParams): readonly T[] => {
+    const [page, size] = [Number(query.get('page[number]') ?? 0), Number(query.get('page[size]') ?? 10)]
+    return rows.slice(page * size, (page + 1) * size)
+  }
   const add = (name: string) => {
     ids += 1
     const user: User = { id: `u-${ids}`, name, service: true, disabled: false, tokens: [] }
@@ -64,9 +68,8 @@ export function datadog(): Vendor {
     'GET /api/v2/users': ({ authorization, query }) =>
       asAdmin(authorization, () => {
         const found = [...users.values()].filter(({ name }) => name.includes(query.get('filter') ?? ''))
-        const [page, size] = [Number(query.get('page[number]') ?? 0), Number(query.get('page[size]') ?? 10)]
         return {
-          data: found.slice(page * size, (page + 1) * size).map(resource),
+          data: paged(found, query).map(resource),
           meta: { page: { total_count: users.size, total_filtered_count: found.length } },
         }
       }),
@@ -88,22 +91,24 @@ export function datadog(): Vendor {
         if (!Array.isArray(roles) || at(roles[0], 'id') !== 'role-1') return new Refusal(400)
         return { data: resource(add(String(at(body, 'data', 'attributes', 'name')))) }
       }),
-    'GET /api/v2/service_accounts/{service_account_id}/access_tokens': ({ authorization, params }) =>
+    'GET /api/v2/service_accounts/{service_account_id}/access_tokens': ({ authorization, params, query }) =>
       one(authorization, params.service_account_id, ({ tokens }) => ({
-        data: tokens.map(({ id, name, scopes }) => ({
-          type: 'personal_access_tokens',
+        data: paged(tokens, query).map(({ id, name, scopes }) => ({
+          type: 'service_access_tokens',
           id,
           attributes: { name, scopes },
         })),
       })),
     'POST /api/v2/service_accounts/{service_account_id}/access_tokens': ({ authorization, params, body }) =>
       one(authorization, params.service_account_id, ({ tokens }) => {
+        // The personal ones are made elsewhere; the vendor's own client knows no other type here.
+        if (at(body, 'data', 'type') !== 'service_access_tokens') return new Refusal(400)
         ids += 1
         const [id, key] = [`t-${ids}`, `ddsat_${ids}`]
         const name = String(at(body, 'data', 'attributes', 'name'))
         const scopes = texts(at(body, 'data', 'attributes', 'scopes'))
         tokens.push({ id, key, name, scopes })
-        return { data: { type: 'personal_access_tokens', id, attributes: { name, scopes, key } } }
+        return { data: { type: 'service_access_tokens', id, attributes: { name, scopes, key } } }
       }),
     'DELETE /api/v2/service_accounts/{service_account_id}/access_tokens/{token_id}': ({ authorization, params }) =>
       one(authorization, params.service_account_id, (user) => {
