@@ -24,9 +24,9 @@ export function zendesk(): Vendor {
   let tokens: Token[] = []
   let ids = 0
   let lies = false
-  const ADMIN = 'alice@example.com/token:s3cret'
+  const ADMIN = 'admin-oauth-token'
   const asAdmin = <T>(authorization: string, act: () => T) =>
-    authorization === `Basic ${Buffer.from(ADMIN).toString('base64')}` ? act() : new Refusal(401)
+    authorization === `Bearer ${ADMIN}` ? act() : new Refusal(401)
   const paged = <T>(rows: readonly T[], query: URLSearchParams): readonly T[] => {
     const [page, size] = [Number(query.get('page') ?? 1), Number(query.get('per_page') ?? 100)]
     return rows.slice((page - 1) * size, page * size)
@@ -55,7 +55,8 @@ export function zendesk(): Vendor {
       }),
     'GET /api/v2/oauth/tokens': ({ authorization, query }) =>
       asAdmin(authorization, () => ({
-        tokens: paged(tokens, query).map(({ id, client_id, scopes, full }) => ({
+        // Without "all" one sees one's own alone, and whoever made these may be somebody else by now.
+        tokens: paged(query.get('all') === 'true' ? tokens : [], query).map(({ id, client_id, scopes, full }) => ({
           id,
           client_id,
           scopes,
