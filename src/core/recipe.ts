@@ -35,6 +35,8 @@ export type Step = {
   readonly also?: readonly number[] | undefined
   /** A GET that says the same until something is changed. */
   readonly once?: boolean | undefined
+  /** As many rows or more are a failure: for a list that says in no body whether it goes on. */
+  readonly fewerThan?: number | undefined
   readonly pages?: Pages | undefined
   readonly set?: Bound | undefined
   /** A pointer into the answer, or the name of a list; an object's rows are `{key, value}`. */
@@ -102,6 +104,7 @@ const step: z.ZodType<Step> = z.lazy(() =>
     json: z.json().optional(),
     also: statuses.optional(),
     once: z.boolean().optional(),
+    fewerThan: size.optional(),
     pages: z
       .union([
         z.strictObject({ offset: text(60), size, total: pointer.optional() }),

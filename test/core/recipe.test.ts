@@ -79,6 +79,12 @@ describe('a recipe', () => {
     ],
     ['a pattern of its own', 'project: slug', 'project: ^(a+)+$', '8:56 "project"'],
     ['a pointer that is none', 'id: /id', 'id: $.id', '13:15 "id": must be a JSON pointer'],
+    [
+      'a bound on no list',
+      '    each: /users\n    as',
+      '    fewerThan: 9\n    pages: { offset: o, size: 10 }\n    each: /users\n    as',
+      '"fewerThan" is for one answer',
+    ],
     ['pages without rows', '    each: /users\n', '    pages: { offset: o, size: 10 }\n', 'is for a get with "each"'],
     [
       'a list of no right in JSON',

@@ -99,7 +99,11 @@ export async function openOperation({ config, recipe, signal, values, own }: Ope
     const { pages, each = '' } = step
     const query = queryOf(step, scope)
     if (pages === undefined) {
-      yield await ask(step, scope, query)
+      const answer = await ask(step, scope, query)
+      if (step.fewerThan !== undefined && answer !== undefined)
+        if (rowsOf(valueAt(answer, each), each).length >= step.fewerThan)
+          throw talk.failure('refused', `a list of ${step.fewerThan} or more, which may go on elsewhere`)
+      yield answer
       return
     }
     let rows = 0

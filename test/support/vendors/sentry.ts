@@ -18,6 +18,9 @@ const OPERATIONS = {
   'GET /api/0/organizations/{organization}/': { status: 200 },
 } as const
 
+/** What follows is named in a header. */
+const PAGE = 100
+
 type App = { slug: string; name: string; scopes: string[]; tokens: { id: string; token: string }[] }
 
 export function sentry(): Vendor {
@@ -51,7 +54,9 @@ export function sentry(): Vendor {
   const shown = ({ slug, name, scopes }: App) => ({ slug, name, scopes, status: 'internal' })
   const tool = describedTool(OPERATIONS, {
     'GET /api/0/organizations/{organization}/sentry-apps/': ({ authorization, params }) =>
-      asAdmin(authorization, () => (params.organization === 'acme' ? [...apps.values()].map(shown) : new Refusal(404))),
+      asAdmin(authorization, () =>
+        params.organization === 'acme' ? [...apps.values()].reverse().slice(0, PAGE).map(shown) : new Refusal(404),
+      ),
     'POST /api/0/sentry-apps/': ({ authorization, body }) =>
       asAdmin(authorization, () => shown(add(String(at(body, 'name')), texts(at(body, 'scopes'))))),
     'DELETE /api/0/sentry-apps/{sentry_app}/': ({ authorization, params }) =>
