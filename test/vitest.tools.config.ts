@@ -22,8 +22,8 @@ export default defineConfig({
     expect: { poll: { timeout: 10_000 } },
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    // Each starts its own tools on ports that are free. Much of it waits; more at once would want more than two cores.
-    maxWorkers: 2,
+    // Each starts its own tools on ports that are free. Much of it waits.
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
   },
 })
